@@ -1,0 +1,127 @@
+"""Rating: one event in, its rated charges (or its exclusion) out, as the exact line of evidence (R10, R14, K2).
+
+The text of a rated line is the record: it is what the bundle carries, what the commitment covers, and what a replay
+compares byte by byte. A rated line is `[time, source, id, revision, [[line key, quantity, amount], ...]]`, an excluded
+line is `[time, source, id, revision, reason, detail]`; unit price, block, meter, rate version, contract version and
+cause of a charge are those of its line, because a legal line has exactly one of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from lambdas.billing.canonical import encode_string
+from lambdas.billing.money import format_amount
+from lambdas.billing.pricing import LinePrice, Pricing, Unpriced
+
+PARKED = "parked"
+BEFORE_ACTIVATION = "before_activation"
+
+ClassKey = str
+"""`provider/model|class`, the name of a quantity in segments, counters and totals."""
+
+
+class UsageRow(NamedTuple):
+    """One usage event as rating needs it. Rows are ordered by (time, source, id)."""
+
+    time: str
+    source: str
+    id: str
+    revision: int
+    provider: str
+    model: str
+    quantities: Mapping[str, int]
+
+
+class LineTotal:
+    """What the rated charges of one line add up to; `amount` is exact, in 10**-18."""
+
+    __slots__ = ("amount", "events", "price", "quantity")
+
+    def __init__(self, price: LinePrice) -> None:
+        self.price = price
+        self.quantity = 0
+        self.amount = 0
+        self.events = 0
+
+
+class Totals:
+    """Running sums of a rating pass: lines by key, events by fate, quantities of what was excluded.
+
+    Rated quantities are the lines' own; an event's quantity is in a line or among the excluded, never in both.
+    """
+
+    def __init__(self) -> None:
+        self.lines: dict[str, LineTotal] = {}
+        self.rated = 0
+        self.excluded: dict[str, int] = {}
+        self.excluded_quantities: dict[ClassKey, int] = {}
+
+    @property
+    def parked(self) -> int:
+        """Events that no price covers."""
+        return self.excluded.get(PARKED, 0)
+
+
+class Rated(NamedTuple):
+    """The evidence line of one event: `rated` tells which of the two forms `text` has. Ends with a line feed."""
+
+    rated: bool
+    text: str
+
+
+def rate_event(row: UsageRow, pricing: Pricing, totals: Totals) -> Rated:
+    """Rate one event at the prices in force at its time and add it to `totals`.
+
+    Quantities of zero make no charge. An event with any quantity that has no price is parked whole: a charge is
+    never left out and never zero for want of a price (R5). Does not check identity or order.
+    """
+    time, source, event_id, revision, provider, model, quantities = row
+    if time < pricing.activated:
+        return _exclude(row, BEFORE_ACTIVATION, f"contract begins {pricing.contract.effective_from}", totals)
+    found: list[tuple[LinePrice, int]] = []
+    for token_class, quantity in quantities.items():
+        if quantity:
+            price = pricing.find(provider, model, token_class, time)
+            if isinstance(price, Unpriced):
+                return _exclude(row, PARKED, price.detail, totals)
+            found.append((price, quantity))
+    charges: list[str] = []
+    lines = totals.lines
+    for price, quantity in found:
+        amount = quantity * price.unit_price
+        total = lines.get(price.key)
+        if total is None:
+            total = lines[price.key] = LineTotal(price)
+        total.quantity += quantity
+        total.amount += amount
+        total.events += 1
+        charges.append(f'[{price.encoded_key},{quantity},"{format_amount(amount)}"]')
+    totals.rated += 1
+    return Rated(
+        True,
+        f'["{time}",{encode_string(source)},{encode_string(event_id)},{revision},[{",".join(charges)}]]\n',
+    )
+
+
+def class_key(provider: str, model: str, token_class: str) -> ClassKey:
+    return f"{provider}/{model}|{token_class}"
+
+
+def add_quantities(sums: dict[ClassKey, int], provider: str, model: str, quantities: Mapping[str, int]) -> None:
+    """Add one event's quantities to sums by class key."""
+    prefix = f"{provider}/{model}|"
+    for token_class, quantity in quantities.items():
+        key = prefix + token_class
+        sums[key] = sums.get(key, 0) + quantity
+
+
+def _exclude(row: UsageRow, reason: str, detail: str, totals: Totals) -> Rated:
+    totals.excluded[reason] = totals.excluded.get(reason, 0) + 1
+    add_quantities(totals.excluded_quantities, row.provider, row.model, row.quantities)
+    text = (
+        f'["{row.time}",{encode_string(row.source)},{encode_string(row.id)},{row.revision},'
+        f"{encode_string(reason)},{encode_string(detail)}]\n"
+    )
+    return Rated(False, text)
