@@ -51,9 +51,8 @@ def line_sums(totals: Totals, plan: Plan) -> list[LineSum]:
 
     def order(line: LineSum) -> tuple[int, str, str, int, str]:
         rate = line.price.price.rate
-        return (
-            charge_order[line.price.charge.id], rate.provider, rate.model, CLASS_ORDER[rate.token_class], line.price.price.start,
-        )  # fmt: skip
+        charge = charge_order[line.price.charge.id]
+        return charge, rate.provider, rate.model, CLASS_ORDER[rate.token_class], line.price.price.start
 
     return sorted(sums, key=order)
 

@@ -1,0 +1,79 @@
+"""The one way into a handler: structured log, metrics, trace, and errors as the caller understands them.
+
+`http_entry` wraps functions behind the HTTP API (errors become RFC 9457 problems), `task_entry` those that Step
+Functions, streams and rules call (errors keep their class name, which retries and catches go by).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+
+from lambdas.handlers.problems import Response, problem_of
+
+Event = dict[str, Any]
+Handler = Callable[[Event, Any], Any]
+
+
+@functools.cache
+def logger() -> Logger:
+    """The structured logger. Never give it a payload, a key or a header."""
+    return Logger(service="billproof")
+
+
+@functools.cache
+def tracer() -> Tracer:
+    return Tracer(service="billproof", auto_patch=False)
+
+
+def count(name: str, value: int = 1) -> None:
+    """Emit a metric in the embedded metric format, namespace Billproof, dimension service=billproof."""
+    metrics = Metrics(namespace="Billproof", service="billproof")
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    metrics.flush_metrics()
+
+
+def http_entry(function: Callable[[Event], Response]) -> Handler:
+    """A handler behind the HTTP API. Refusals become problems; the unforeseen is logged, raised, and answers 500."""
+
+    @functools.wraps(function)
+    def handler(event: Event, context: Any) -> dict[str, Any]:
+        log = logger()
+        request_id = getattr(context, "aws_request_id", "")
+        try:
+            response = function(event)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                log.exception("unforeseen error", extra={"request_id": request_id, "route": event.get("routeKey")})
+                raise
+            response = problem
+        log.info(
+            "answered",
+            extra={"request_id": request_id, "route": event.get("routeKey"), "status": response.status},
+        )
+        return response.as_lambda_proxy()
+
+    return handler
+
+
+def task_entry(function: Callable[[Event], Any]) -> Handler:
+    """A handler called by Step Functions, a stream, a rule or directly; its errors are logged and raised as is."""
+
+    @functools.wraps(function)
+    def handler(event: Event, context: Any) -> Any:
+        log = logger()
+        request_id = getattr(context, "aws_request_id", "")
+        try:
+            result = function(event)
+        except Exception as error:
+            log.exception("failed", extra={"request_id": request_id, "error": type(error).__name__})
+            raise
+        log.info("done", extra={"request_id": request_id, "task": function.__name__})
+        return result
+
+    return handler
