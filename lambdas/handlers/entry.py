@@ -30,10 +30,11 @@ def tracer() -> Tracer:
     return Tracer(service="billproof", auto_patch=False)
 
 
-def count(name: str, value: int = 1) -> None:
-    """Emit a metric in the embedded metric format, namespace Billproof, dimension service=billproof."""
+def count(**values: int) -> None:
+    """Emit metrics (embedded metric format, namespace Billproof, dimension service=billproof), in one log line."""
     metrics = Metrics(namespace="Billproof", service="billproof")
-    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    for name, value in values.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
     metrics.flush_metrics()
 
 

@@ -2,6 +2,40 @@
 
 from __future__ import annotations
 
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    HTTPClientError,
+)
+
+THROTTLES = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingError",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_TRANSIENT = THROTTLES | {
+    "ConditionalRequestConflict",
+    "InternalError",
+    "InternalServerError",
+    "OperationAborted",
+    "ReplicatedWriteConflictException",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "TransactionConflict",
+    "TransactionConflictException",
+    "TransactionInProgressException",
+}
+
 
 class NotFound(Exception):
     """There is no such thing, or it is not yours to see."""
@@ -20,3 +54,25 @@ class ContentConflict(Exception):
 
 class TransientError(Exception):
     """Throttled, in conflict with another writer, or unreachable: the same call may succeed a moment later."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """True where repeating the same call may succeed. A lost answer is transient: the call may have been applied."""
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "TransactionCanceledException":
+            reasons = cancellation_codes(error)
+            return bool(reasons) and all(reason in _TRANSIENT or reason == "None" for reason in reasons)
+        return code in _TRANSIENT or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+    return isinstance(error, HTTPClientError | EndpointConnectionError | ConnectionClosedError)
+
+
+def translate(error: ClientError | BotoCoreError) -> Exception:
+    """TransientError where a repetition may help, else the error as it is. Use: `raise translate(error) from error`."""
+    return TransientError(str(error)[:300]) if is_transient(error) else error
+
+
+def cancellation_codes(error: ClientError) -> list[str]:
+    """The reason code of each action of a cancelled transaction, in their order; "None" where it was fine."""
+    reasons = error.response.get("CancellationReasons") or []
+    return [str(reason.get("Code", "None")) for reason in reasons]
