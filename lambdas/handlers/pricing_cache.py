@@ -1,0 +1,72 @@
+"""What ingest must know of the catalogue for each event, without asking for it each time.
+
+Customers and published prices never change, so what was found stays true and may be kept. What was *not* found may
+exist by now: it is looked up again before an event is called unknown or parked.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import NamedTuple
+
+from lambdas.billing.documents import Contract, read_plan
+from lambdas.billing.pricing import Pricing, Unpriced
+from lambdas.billing.times import day_start
+from lambdas.billing.usage import UsageEvent
+from lambdas.store.catalogue import Catalogue
+from lambdas.store.errors import NotFound
+
+
+class Tariff(NamedTuple):
+    """One customer's contract versions compiled, oldest first; `starts` are their canonical times."""
+
+    starts: tuple[str, ...]
+    pricings: tuple[Pricing, ...]
+
+    def unpriced(self, event: UsageEvent) -> Unpriced | None:
+        """Why the event would be parked if it were rated now; None when it has a price or lies before activation."""
+        if not self.starts:
+            return Unpriced("no_contract", f"customer {event.customer} has no contract")
+        pricing = self.pricings[max(0, bisect_right(self.starts, event.time) - 1)]
+        return pricing.unpriced(event.provider, event.model, event.quantities, event.time)
+
+
+class PricingCache:
+    """Customers and tariffs seen by one running function."""
+
+    def __init__(self) -> None:
+        self._created: dict[str, str] = {}
+        self._tariffs: dict[str, Tariff] = {}
+
+    def created_at(self, catalogue: Catalogue, customer: str) -> str | None:
+        """When the customer's account was created; None for a customer that does not exist."""
+        if customer not in self._created:
+            try:
+                self._created[customer] = catalogue.customer(customer).created_at
+            except NotFound:
+                return None
+        return self._created[customer]
+
+    def unpriced(self, catalogue: Catalogue, events: list[UsageEvent]) -> list[Unpriced | None]:
+        """For events of one customer: why each would be parked now, or None. Looks again before it says so."""
+        if not events:
+            return []
+        customer = events[0].customer
+        tariff = self._tariffs.get(customer)
+        if tariff is not None:
+            found = [tariff.unpriced(event) for event in events]
+            if not any(found):
+                return found
+        tariff = self._tariffs[customer] = load_tariff(catalogue, customer)
+        return [tariff.unpriced(event) for event in events]
+
+
+def load_tariff(catalogue: Catalogue, customer: str) -> Tariff:
+    """All contract versions of a customer with their plans and prices, read consistently."""
+    contracts: list[Contract] = [stored.contract for stored in catalogue.contracts(customer)]
+    pricings = []
+    for contract in contracts:
+        plan = read_plan(catalogue.plan(contract.plan, contract.plan_version).document)
+        cards = [published.version for published in catalogue.rate_card(contract.rate_card)]
+        pricings.append(Pricing(contract, plan, cards))
+    return Tariff(tuple(day_start(contract.effective_from) for contract in contracts), tuple(pricings))

@@ -1,0 +1,108 @@
+"""GET /v1/customers/{id}/usage: accepted usage by day, model and class, current when the ingest answer has left."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from lambdas.billing.classes import CLASS_ORDER, CLASSES
+from lambdas.billing.errors import DocumentRefused
+from lambdas.billing.times import day_start, month_period
+from lambdas.billing.usage import UsageEvent
+from lambdas.handlers import runtime, stores
+from lambdas.handlers.entry import http_entry
+from lambdas.handlers.pricing_cache import Tariff, load_tariff
+from lambdas.handlers.problems import Response
+from lambdas.handlers.requests import caller_of, path_parameter, query_parameter
+from lambdas.store.usage_items import NO_COUNTERS, DayCounters, merge_counters
+
+MAX_DAYS = 366
+
+
+def view_usage(
+    customer: str, first_day: str, last_day: str, *, days: dict[str, DayCounters], tariff: Tariff, now: str
+) -> dict[str, Any]:
+    """The view of both days and all between. `unpriced` names classes that would be parked if rated now."""
+    total = NO_COUNTERS
+    for counted in days.values():
+        total = merge_counters(total, counted)
+    return {
+        "customer": customer,
+        "from": first_day,
+        "to": last_day,
+        "as_of": now,
+        "events": total.events,
+        "models": _models(total),
+        "days": [
+            {
+                "day": day,
+                "events": counted.events,
+                "models": _models(counted),
+                "unpriced": _unpriced(customer, day, counted, tariff),
+            }
+            for day, counted in sorted(days.items())
+        ],
+    }
+
+
+def _models(counted: DayCounters) -> list[dict[str, Any]]:
+    models: dict[str, dict[str, int]] = {}
+    for key, quantity in counted.quantities.items():
+        model, _, token_class = key.rpartition("|")
+        models.setdefault(model, {})[token_class] = quantity
+    return [
+        {
+            "provider": model.partition("/")[0],
+            "model": model.partition("/")[2],
+            "events": counted.model_events.get(model, 0),
+            "quantities": dict(sorted(classes.items(), key=lambda item: (CLASS_ORDER.get(item[0], 99), item[0]))),
+            "tokens": sum(n for name, n in classes.items() if name in CLASSES and CLASSES[name].unit == "token"),
+        }
+        for model, classes in sorted(models.items())
+    ]
+
+
+def _unpriced(customer: str, day: str, counted: DayCounters, tariff: Tariff) -> list[dict[str, str]]:
+    """Prices change at 00:00 UTC only (K9), so one look per day, model and class says which usage has none."""
+    found = []
+    for key, quantity in sorted(counted.quantities.items()):
+        model, _, token_class = key.rpartition("|")
+        provider, _, name = model.partition("/")
+        asked = UsageEvent(customer, "", "", day_start(day), provider, name, {token_class: quantity}, {}, "")
+        reason = tariff.unpriced(asked)
+        if reason is not None:
+            found.append({"class": key, "reason": reason.code, "detail": reason.detail})
+    return found
+
+
+def _days_asked(event: dict[str, Any], now: str) -> tuple[str, str]:
+    """`?period=2026-11`, or `?from=2026-11-01&to=2026-11-16` (both included), or the present month."""
+    first, last = query_parameter(event, "from"), query_parameter(event, "to")
+    if first is None and last is None:
+        days = month_period(query_parameter(event, "period") or now[:7]).days()
+        return days[0], days[-1]
+    if first is None or last is None:
+        raise DocumentRefused("from" if first is None else "to", None, "give both from and to, or period, or none")
+    day_start(first, "from")
+    day_start(last, "to")
+    span = (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+    if not 0 < span <= MAX_DAYS:
+        raise DocumentRefused("to", last, f"from {first}, a view has 1 to {MAX_DAYS} days; ask for less at once")
+    return first, last
+
+
+def _handle(event: dict[str, Any]) -> Response:
+    caller = caller_of(event)
+    customer = path_parameter(event, "id")
+    caller.require("customer", "finance", "operator")
+    caller.require_customer(customer)
+    now = runtime.now()
+    first_day, last_day = _days_asked(event, now)
+    catalogue = stores.catalogue()
+    catalogue.customer(customer)
+    days = stores.usage().day_counters(customer, first_day, last_day)
+    tariff = load_tariff(catalogue, customer)
+    return Response(200, view_usage(customer, first_day, last_day, days=days, tariff=tariff, now=now))
+
+
+handler = http_entry(_handle)
