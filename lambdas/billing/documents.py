@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lambdas.billing.classes import CLASSES, INPUT_CLASSES, OUTPUT_CLASSES
 from lambdas.billing.errors import DocumentRefused, PlanRefused, UnknownClass
-from lambdas.billing.money import minor_digits, parse_amount, price_per_unit
+from lambdas.billing.money import ONE, minor_digits, multiply, parse_amount, price_per_unit
 from lambdas.billing.strict_json import Duplicated
 from lambdas.billing.times import day_start
 from lambdas.billing.usage import CUSTOMER_ID, PROVIDER
@@ -166,6 +166,7 @@ def read_contract(document: Any) -> Contract:
     rate = parse_amount(tax["rate"], "tax.rate")
     if not 0 <= rate < parse_amount("1"):
         raise DocumentRefused("tax.rate", tax["rate"], 'a share from "0" to below "1", such as "0.19"')
+    multiply(ONE // int(10 ** minor_digits(currency)), rate, "tax.rate")  # the tax on any net is exact (K2)
     return Contract(
         customer=fields["customer"], version=version, effective_from=fields["effective_from"], entity=fields["entity"],
         currency=currency, plan=fields["plan"], plan_version=plan_version, rate_card=fields["rate_card"],

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 class BillingError(Exception):
     """Something the billing rules refuse; says which field, which value, and what would be right."""
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
-        self.field = field
+        self.field = clip(field)
         self.value = clip(value)
         self.remedy = remedy
-        super().__init__(f"{field} = {self.value}: {remedy}")
+        super().__init__(f"{self.field} = {self.value}: {remedy}")
 
 
 class InvalidAmount(BillingError):
@@ -49,8 +51,36 @@ class InvariantBroken(BillingError):
     """Two records that must agree do not. Never repaired silently."""
 
 
+class NotABundle(BillingError):
+    """A file that is no evidence bundle at all, so there is nothing to compare."""
+
+
+class Difference(NamedTuple):
+    """One place where a bundle is not what it should be. Rows count from 1; None where a file has no rows."""
+
+    file: str
+    row: int | None
+    field: str
+    expected: str
+    found: str
+
+
+class BundleDiffers(BillingError):
+    """A bundle is not what its own events, rates and contract make of it; says the first place where."""
+
+    def __init__(self, difference: Difference) -> None:
+        self.difference = difference
+        row = "" if difference.row is None else f" row {difference.row}"
+        super().__init__(
+            f"{difference.file}{row} {difference.field}", difference.found, f"expected {difference.expected}"
+        )
+
+
 def clip(value: object, length: int = 120) -> str:
     """`value` as one short printable line, for messages; never the whole of a hostile input."""
-    text = ascii(value) if not isinstance(value, str) else value.encode("ascii", "backslashreplace").decode()
+    try:
+        text = value.encode("ascii", "backslashreplace").decode() if isinstance(value, str) else ascii(value)
+    except (RecursionError, ValueError):  # nested too deeply, or an integer too long to print
+        return f"a {type(value).__name__} too large to show"
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -76,6 +76,7 @@ def draft_document(draft: Draft, lines: Sequence[LineSum], totals: Totals) -> di
             "hash": draft.contract_hash,
             "plan": f"{draft.plan.id}@{draft.plan.version}",
             "plan_hash": draft.plan_hash,
+            "rate_versions": dict(draft.rate_hashes),
             "posture": draft.contract.posture,
             "volatility_bearer": draft.contract.volatility_bearer,
             "usage_basis": draft.contract.usage_basis,

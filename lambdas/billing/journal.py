@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from lambdas.billing.canonical import content_hash
 from lambdas.billing.errors import InvariantBroken
-from lambdas.billing.money import format_amount, parse_amount
+from lambdas.billing.money import ONE, format_amount, minor_digits, parse_amount
 
 ROUNDING = "rounding"
 
@@ -30,8 +30,9 @@ def receivable(customer: str) -> str:
 
 def invoice_transaction(invoice: Mapping[str, Any]) -> dict[str, Any]:
     """The journal transaction of an issued invoice: exact revenue per meter, receivable and tax in minor units,
-    the difference to `rounding`. An invoice of zero has no postings. Raises InvariantBroken where the document does
-    not add up to within half a minor unit.
+    the difference to `rounding`, and the hash of the invoice it posts. An invoice of zero has no postings.
+
+    Raises InvariantBroken where the exact lines do not round to the net (K6) or net and tax are not the total.
     """
     customer = receivable(invoice["customer"]["id"])
     revenue: dict[str, int] = {}
@@ -41,6 +42,8 @@ def invoice_transaction(invoice: Mapping[str, Any]) -> dict[str, Any]:
     postings = [_move(account, customer, amount) for account, amount in revenue.items() if amount]
     net = parse_amount(invoice["net"])
     difference = net - sum(revenue.values())
+    if 2 * abs(difference) > ONE // int(10 ** minor_digits(invoice["currency"])):
+        raise InvariantBroken("net", invoice["net"], "it must be the rounded sum of the exact lines")
     if difference:
         postings.append(_move(ROUNDING, customer, difference))
     for group in invoice["tax"]:
@@ -58,6 +61,7 @@ def invoice_transaction(invoice: Mapping[str, Any]) -> dict[str, Any]:
             "invoice": invoice["number"],
             "run_id": invoice["run_id"],
             "customer": invoice["customer"]["id"],
+            "invoice_hash": content_hash(invoice),
         },
         "postings": [
             {"from": posting.source, "to": posting.target, "amount": format_amount(posting.amount)}

@@ -33,7 +33,7 @@ class Apportioned(NamedTuple):
 
 def parse_amount(text: object, field: str = "amount") -> int:
     """`"2.50"` -> 2_500_000_000_000_000_000. Plain decimal text only: no exponent, sign `+`, float or blank."""
-    match = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
+    match = _AMOUNT.fullmatch(text) if type(text) is str else None  # no NotAnInteger: 2.5 is not "2.5"
     if match is None:
         raise InvalidAmount(field, text, 'give plain decimal text such as "2.50", at most 18 decimals')
     sign, whole, fraction = match.groups()

@@ -106,5 +106,8 @@ def compile_pricing(contract: Any, plan: Any, rate_cards: Mapping[str, Any]) -> 
     versions = []
     for name in sorted(rate_cards):
         card, _, _ = name.rpartition("@")
-        versions.append(read_rate_card_version(card, rate_cards[name]))
+        version = read_rate_card_version(card, rate_cards[name])
+        if name != f"{card}@{version.version}":
+            raise DocumentRefused("version", version.version, f"this document is named {name}")
+        versions.append(version)
     return Pricing(read_contract(contract), read_plan(plan), versions)

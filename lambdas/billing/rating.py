@@ -81,7 +81,7 @@ def rate_event(row: UsageRow, pricing: Pricing, totals: Totals) -> Rated:
     if time < pricing.activated:
         return _exclude(row, BEFORE_ACTIVATION, f"contract begins {pricing.contract.effective_from}", totals)
     found: list[tuple[LinePrice, int]] = []
-    for token_class, quantity in quantities.items():
+    for token_class, quantity in sorted(quantities.items()):  # the order sent is not the order stored
         if quantity:
             price = pricing.find(provider, model, token_class, time)
             if isinstance(price, Unpriced):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from lambdas.billing.canonical import canonical_json, encode_string, sha256_hex
-from lambdas.billing.errors import InvariantBroken
+from lambdas.billing.errors import EventRejected, InvariantBroken
 from lambdas.billing.rating import ClassKey, UsageRow, add_quantities
 from lambdas.billing.strict_json import parse
 from lambdas.billing.usage import UsageEvent, from_binary_mode
@@ -98,8 +98,11 @@ def usage_line(event: StoredEvent, segment_key: str, received_at: str) -> str:
 
 
 def read_raw(raw: str) -> Any:
-    """Parsed JSON of a stored raw payload of either mode, ready for `usage.read_event`."""
+    """Parsed JSON of a stored raw payload of either mode, ready for `usage.read_event`. Raises EventRejected."""
     value = parse(raw)
-    if isinstance(value, dict) and value.keys() == {"headers", "body"}:
-        return from_binary_mode(value["headers"], parse(value["body"]))
-    return value
+    if not (isinstance(value, dict) and value.keys() == {"headers", "body"}):
+        return value
+    headers, body = value["headers"], value["body"]
+    if not isinstance(headers, dict) or not all(type(text) is str for text in (body, *headers.values())):
+        raise EventRejected("event", value, "binary mode is kept as text headers and a text body")
+    return from_binary_mode(headers, parse(body))

@@ -49,6 +49,8 @@ def canonical_time(text: object, field: str = "time") -> str:
     day, clock, fraction, offset = match.groups()
     micros = (fraction or "")[:6].ljust(6, "0")
     try:
+        if clock >= "24":
+            raise ValueError("hour")  # newer Pythons read 24:00 as the next day
         moment = datetime.fromisoformat(f"{day}T{clock}+00:00")
         if offset in "Zz":
             return f"{day}T{clock}.{micros}Z"

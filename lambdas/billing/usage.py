@@ -70,8 +70,9 @@ def read_event(value: Any, key_customer: str | None) -> UsageEvent:
         raise EventRejected("event", value, "an event is a JSON object")
     if isinstance(value, Duplicated):
         raise EventRejected(value.key, "more than once", "give each member once")
-    if value.get("specversion") != "1.0":
-        raise EventRejected("specversion", value.get("specversion"), 'send CloudEvents with "specversion": "1.0"')
+    specversion = value.get("specversion")
+    if type(specversion) is not str or specversion != "1.0":
+        raise EventRejected("specversion", specversion, 'send CloudEvents with "specversion": "1.0"')
     event_type = value.get("type")
     if event_type != EVENT_TYPE:
         raise EventRejected("type", event_type, f'the type of a usage event is "{EVENT_TYPE}"')
@@ -224,8 +225,8 @@ def _percent_decoded(text: str) -> str:
     """Header values carry non-ASCII text percent-encoded (CloudEvents HTTP binding 3.1.3.2)."""
     if "%" not in text:
         return text
-    raw = re.sub(rb"%([0-9A-Fa-f]{2})", lambda m: bytes([int(m.group(1), 16)]), text.encode("utf-8", "surrogateescape"))
     try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
+        raw = re.sub(rb"%([0-9A-Fa-f]{2})", lambda m: bytes([int(m.group(1), 16)]), text.encode())
+        return raw.decode()
+    except UnicodeError:
         raise EventRejected("headers", text, "percent-encode header values as UTF-8") from None
