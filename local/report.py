@@ -1,0 +1,117 @@
+"""What `make run` prints: short sections, money aligned, progress while it works."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+_WIDTH = 100
+
+
+def step(title: str) -> None:
+    print(f"\n== {title}", flush=True)
+
+
+def fact(text: str) -> None:
+    print(f"   {text}", flush=True)
+
+
+def quoted(text: str) -> None:
+    """Another program's output, as it came."""
+    print(textwrap.indent(text.rstrip(), "   | "), flush=True)
+
+
+@contextlib.contextmanager
+def progress(total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """A line that is written over on a terminal, and a line per tenth elsewhere."""
+    shown = -1
+
+    def moved(done: int) -> None:
+        nonlocal shown
+        tenth = 10 * done // max(total, 1)
+        if sys.stdout.isatty():
+            print(f"\r   {done:,} of {total:,} {unit}", end="", flush=True)
+        elif tenth > shown:
+            fact(f"{done:,} of {total:,} {unit}")
+        shown = tenth
+
+    yield moved
+    if sys.stdout.isatty():
+        print()
+
+
+def usage_totals(totals: Mapping[str, int]) -> None:
+    names = ("accepted", "duplicate", "conflict", "rejected", "not_stored")
+    fact(f"received {totals['received']:,}: " + ", ".join(f"{name} {totals[name]:,}" for name in names))
+    if totals["parked"]:
+        fact(f"parked {totals['parked']:,} of the accepted: no price yet, nothing is billed at zero")
+
+
+_said: list[str] = []
+
+
+def run_progress(run: Mapping[str, Any]) -> None:
+    """The accounts of a run by state, printed when that changed."""
+    states = ", ".join(f"{n} {state}" for state, n in sorted(run.get("accounts", {}).items()) if n)
+    text = f"{run['status']}: {states}"
+    if states and text not in _said[-1:]:
+        _said.append(text)
+        fact(text)
+
+
+def run_totals(run: Mapping[str, Any]) -> None:
+    """Control totals of a sealed run."""
+    for name, value in (run.get("control_totals") or {}).items():
+        if not isinstance(value, dict | list):
+            fact(f"{name.replace('_', ' '):<22}{value}")
+
+
+def invoice(document: Mapping[str, Any]) -> None:
+    """An invoice as text, exact and displayed amounts side by side."""
+    step(f"Invoice {document['number']}")
+    fact(f"from  {document['entity']['name']}, {document['entity']['address']}, {document['entity']['country']}")
+    fact(f"to    {document['customer']['name']} ({document['customer']['id']})")
+    fact(f"for   {document['period']}, contract version {document['contract']['version']}, {document['currency']}")
+    fact("")
+    fact(f"{'line':>4} {'model':<26}{'class':<16}{'quantity':>14}{'price':>16}{'rate':>13}{'exact':>14}{'amount':>10}")
+    for line in document["lines"]:
+        model = f"{line['provider']}/{line['model']}"
+        price = f"{line['unit_price']} / {_block(line['per'])}"
+        fact(
+            f"{line['line']:>4} {model:<26}{line['class']:<16}{line['quantity']:>14,}{price:>16}"
+            f"{line['rate_version']:>13}{line['exact']:>14}{line['amount']:>10}"
+        )
+    fact(f"{'':>4} {'net':<85}{document['net_exact']:>14}{document['net']:>10}")
+    for group in document["tax"]:
+        fact(f"{'':>4} {'tax ' + group['category'] + ' ' + group['rate']:<99}{group['amount']:>10}")
+    fact(f"{'':>4} {'total ' + document['currency']:<99}{document['total']:>10}")
+    events = document["events"]
+    excluded = ", ".join(f"{n} {reason}" for reason, n in events["excluded"].items()) or "none"
+    fact(f"     {events['accepted']:,} events accepted = {events['rated']:,} rated + excluded: {excluded}")
+
+
+def trace(answer: Mapping[str, Any], depth: int = 0) -> None:
+    """A trace as an indented list; long texts are cut."""
+    for name, value in answer.items():
+        _entry(name, value, depth)
+
+
+def _entry(name: str, value: Any, depth: int) -> None:
+    pad = "  " * depth
+    if isinstance(value, Mapping):
+        fact(f"{pad}{name}")
+        trace(value, depth + 1)
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        for number, item in enumerate(value, start=1):
+            fact(f"{pad}{name} {number}")
+            trace(item, depth + 1)
+    else:
+        text = str(value)
+        fact(f"{pad}{name:<22} {text if len(text) <= _WIDTH else text[: _WIDTH - 3] + '...'}")
+
+
+def _block(per: int) -> str:
+    return {1: "unit", 1_000: "1K", 1_000_000: "1M"}[per]

@@ -1,0 +1,166 @@
+"""`make run`: the whole product on this machine, from the synthesized template to a verified bundle.
+
+python -m local.run [--once] [--input FILE.csv] [--port N] [--out DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from lambdas.billing.times import month_period, to_datetime
+from local import report, sample
+from local.client import Client, RequestFailed, send_in_batches
+from local.deployment import Deployment, deployed
+from local.trace_file import UnreadableTrace, read_trace
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = ROOT / "cdk.out" / "Billproof-local.template.json"
+_POLL_S = 0.3
+
+
+class Played(Exception):
+    """The run did not get where it should; the message says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Deploy, send, bill, prove, serve. Exit code 0 only when every invoice's bundle verified."""
+    options = _options(arguments)
+    try:
+        trace = read_trace(options.input, "acme") if options.input else None
+    except (UnreadableTrace, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    report.step("Deploying the synthesized template on this machine")
+    with deployed(TEMPLATE, log=options.out / "functions.log") as deployment:
+        report.fact(deployment.summary)
+        url = deployment.serve(options.port)
+        report.fact(f"the API answers at {url}")
+        try:
+            key, verified = _play(deployment, url, trace, options.out)
+        except (RequestFailed, Played) as error:
+            print(f"\nThis run failed: {error}\nThe functions' log: {options.out / 'functions.log'}", file=sys.stderr)
+            return 1
+        if not options.once:
+            _keep_serving(url, key)
+        return 0 if verified else 1
+
+
+def _play(deployment: Deployment, url: str, trace: list[dict[str, Any]] | None, out: Path) -> tuple[str, bool]:
+    """One month from usage to verified bundles; answers an operator's key and whether every bundle verified."""
+    period = month_period(trace[0]["time"][:7] if trace else sample.PERIOD)
+    if trace and any(not period.contains(event["time"]) for event in trace):
+        raise Played(f"the trace reaches beyond {period.name}; give a file of one calendar month")
+    deployment.clock.move_to(to_datetime(period.start))
+    key = deployment.invoke("lambdas.handlers.create_operator_key.handler", {"name": "make run"})["key"]
+    operator = Client(url, key)
+    _set_up(operator, period.start[:10], trace is not None)
+    deployment.clock.move_to(to_datetime(period.end) - timedelta(minutes=5))
+    report.step(f"Sending usage of {period.name} over HTTP")
+    if trace is None:
+        totals = _send(operator, [item.event for item in sample.usage_events()])
+        for name, value in _send(operator, [item.event for item in sample.troubled_events()]).items():
+            totals[name] += value
+    else:
+        totals = _send(operator, trace)
+    report.usage_totals(totals)
+    if trace is None:
+        report.fact("a first price for mistral-large is published, dated back to the start of the month")
+        operator.post(f"/v1/rate-cards/{sample.CARD}/versions", sample.FIRST_PRICE)
+    deployment.clock.move_to(to_datetime(period.end) + timedelta(hours=6))
+    run = _bill(operator, period.name)
+    invoices = operator.get("/v1/invoices", entity=sample.ENTITY["id"], year=run["opened_at"][:4])["invoices"]
+    for summary in sorted(invoices, key=lambda item: str(item["number"])):
+        report.invoice(operator.get(f"/v1/invoices/{summary['number']}")["invoice"])
+    first = trace[len(trace) // 2] if trace else next(item.event for item in sample.usage_events())
+    report.step("Tracing one event")
+    report.trace(operator.get("/v1/trace/event", customer=first["subject"], source=first["source"], id=first["id"]))
+    verified = [_verify(operator, summary["number"], out) for summary in invoices]
+    return key, bool(verified) and all(verified)
+
+
+def _set_up(operator: Client, first_day: str, recorded: bool) -> None:
+    """The catalogue: issuing entity, plan, prices, customers, contracts."""
+    operator.post("/v1/entities", sample.ENTITY)
+    operator.post("/v1/plans", sample.PLAN)
+    for version in sample.RATE_CARDS[:1] if recorded else sample.RATE_CARDS:
+        dated = {**version, "effective_from": first_day} if recorded else version
+        operator.post(f"/v1/rate-cards/{sample.CARD}/versions", dated)
+    for customer in sample.CUSTOMERS[:1] if recorded else sample.CUSTOMERS:
+        operator.post("/v1/customers", customer)
+        operator.post("/v1/contracts", {**sample.contract(customer["id"]), "effective_from": first_day})
+
+
+def _send(operator: Client, events: list[dict[str, Any]]) -> dict[str, int]:
+    with report.progress(len(events), "events") as moved:
+        return send_in_batches(operator.send_usage, events, progress=moved)
+
+
+def _bill(operator: Client, period: str) -> dict[str, Any]:
+    """Start the billing run and wait until it is sealed. Raises Played where it does not seal."""
+    report.step(f"Billing run of {period}")
+    run: dict[str, Any] = operator.post(
+        "/v1/billing-runs", {"entity": sample.ENTITY["id"], "period": period, "mode": "final"}
+    )
+    started = time.monotonic()
+    while run["status"] == "open" and time.monotonic() - started < 600:
+        time.sleep(_POLL_S)
+        run = operator.get(f"/v1/billing-runs/{run['run_id']}")
+        report.run_progress(run)
+    report.run_totals(run)
+    if run["status"] != "sealed":
+        raise Played(f"the run ended {run['status']}: {run}")
+    return run
+
+
+def _verify(operator: Client, number: str, out: Path) -> bool:
+    """Download the bundle by its link and verify it in a process of its own, as an outsider would."""
+    report.step(f"Evidence bundle of {number}")
+    link = operator.get(f"/v1/invoices/{number}/bundle")
+    path = out / f"{number}.zip"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with urllib.request.urlopen(link["url"]) as answer:  # noqa: S310 - our own presigned link
+        path.write_bytes(answer.read())
+    report.fact(f"downloaded to {path}")
+    report.fact(f"python -m lambdas.cli verify {path}")
+    checked = subprocess.run(
+        [sys.executable, "-m", "lambdas.cli", "verify", str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report.quoted(checked.stdout + checked.stderr)
+    return checked.returncode == 0
+
+
+def _keep_serving(url: str, key: str) -> None:
+    report.step("Serving until Ctrl-C")
+    report.fact(f"URL            {url}")
+    report.fact(f"operator key   {key}")
+    report.fact(f"try            curl -H 'Authorization: Bearer {key}' {url}/v1/invoices?entity={sample.ENTITY['id']}")
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)
+    report.fact("stopped")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="exit after the proof instead of serving on")
+    parser.add_argument("--input", type=Path, help="a recorded trace in place of the sample month")
+    parser.add_argument("--port", type=int, default=8787, help="port of the API; 0 takes a free one")
+    parser.add_argument("--out", type=Path, default=ROOT / "out", help="where bundles and logs go")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
