@@ -66,7 +66,7 @@ def _bundling() -> BundlingOptions:
 class PipBundling:
     """Runs in place of Docker; it always answers True or raises, so Docker is never tried."""
 
-    def try_bundle(self, output_dir: str, **_options: object) -> bool:
+    def try_bundle(self, output_dir: str, *_options: object, **_named_options: object) -> bool:
         build_layer(Path(output_dir))
         return True
 
@@ -99,11 +99,15 @@ def compile_packages(python: str, packages: Path) -> None:
 
 
 def _lambda_python() -> str:
-    if sys.version_info[:2] == tuple(int(part) for part in PYTHON_VERSION.split(".")):
-        return sys.executable
-    found = shutil.which(f"python{PYTHON_VERSION}")
-    if found is None:
-        raise NoPythonForLayer(
-            f"deploying needs python{PYTHON_VERSION} on PATH: the layer ships bytecode for the version Lambda runs"
-        )
-    return found
+    version = f"python{PYTHON_VERSION}"
+    for python in (sys.executable, shutil.which(version)):
+        if python is not None and _version_of(python) == PYTHON_VERSION:
+            return python
+    raise NoPythonForLayer(
+        f"no working {version} on PATH; the layer ships bytecode for the version that Lambda runs, so build it there"
+    )
+
+
+def _version_of(python: str) -> str:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
