@@ -87,7 +87,7 @@ class Pricing:
 
     def unpriced(self, provider: str, model: str, quantities: Mapping[str, int], time: str) -> Unpriced | None:
         """The first reason why an event with these quantities is parked, or None when all of it has a price."""
-        for token_class, quantity in quantities.items():
+        for token_class, quantity in sorted(quantities.items()):
             if quantity:
                 found = self.find(provider, model, token_class, time)
                 if isinstance(found, Unpriced):
