@@ -202,9 +202,9 @@ class Catalogue:
         """Store plan version n + 1. Raises DocumentRefused for another number, ContentConflict for a published one."""
         plan = read_plan(document)
         name, pk = ("plan", f"{plan.id}@{plan.version}"), f"PLAN#{plan.id}"
-        repeated = self._repeated(name, (pk, _version_key("V", plan.version)), document)
-        if repeated is not None:
-            return repeated
+        stored = self._find(pk, _version_key("V", plan.version))
+        if stored is not None:
+            return _repeated(name, _document_of(stored), document)
         if plan.version > 1 and self._find(pk, _version_key("V", plan.version - 1)) is None:
             raise DocumentRefused("version", plan.version, f"version {plan.version - 1} of this plan does not exist")
         return self._create_version(name, pk, "V", plan.version, document, now=now)
@@ -213,25 +213,29 @@ class Catalogue:
         """Store version n + 1 of a card, published `now`. Raises what `rates.check_publication` refuses, or
         ContentConflict for a published version."""
         new = read_rate_card_version(card, document)
-        name, pk = ("rate card", f"{card}@{new.version}"), f"CARD#{card}"
-        repeated = self._repeated(name, (pk, _version_key("V", new.version)), document)
-        if repeated is not None:
-            return repeated
-        earlier = [published.version for published in self.rate_card(card)]
+        name = ("rate card", f"{card}@{new.version}")
+        published = self.rate_card(card)
+        if new.version <= len(published):
+            same = published[new.version - 1]
+            return _repeated(name, StoredDocument(same.document, same.hash, same.published_at), document)
+        earlier = [item.version for item in published]
         check_publication(new, earlier, now=now, open_since=periods.open_since() if earlier else NEVER)
-        return self._create_version(name, pk, "V", new.version, document, now=now, published_at=now)
+        return self._create_version(name, f"CARD#{card}", "V", new.version, document, now=now, published_at=now)
 
     def agree_contract(self, document: Any, *, now: str) -> Saved:
         """Store contract version n + 1 of a customer. All that it names must exist; raises DocumentRefused."""
         new = read_contract(document)
-        name, pk = ("contract", f"{new.customer}@{new.version}"), f"CUSTOMER#{new.customer}"
-        repeated = self._repeated(name, (pk, _version_key("CONTRACT", new.version)), document)
-        if repeated is not None:
-            return repeated
+        name = ("contract", f"{new.customer}@{new.version}")
+        agreed = self.contracts(new.customer)
+        if new.version <= len(agreed):
+            same = agreed[new.version - 1]
+            return _repeated(name, StoredDocument(same.document, same.hash, same.created_at), document)
         self._check_named(new)
-        check_contract(new, [agreed.contract for agreed in self.contracts(new.customer)], now=now)
+        check_contract(new, [item.contract for item in agreed], now=now)
         entries = [(f"ACCOUNTS#{new.entity}", new.customer)] if new.version == 1 else []
-        return self._create_version(name, pk, "CONTRACT", new.version, document, now=now, entries=entries)
+        return self._create_version(
+            name, f"CUSTOMER#{new.customer}", "CONTRACT", new.version, document, now=now, entries=entries
+        )
 
     def plan(self, plan: str, version: int) -> StoredDocument:
         """Raises NotFound."""
@@ -320,7 +324,7 @@ class Catalogue:
                 condition=self._items.pk.exists(),
             )
         except UpdateError as error:
-            if error.cause_response_code == "ConditionalCheckFailedException":
+            if _code(error) == "ConditionalCheckFailedException":
                 raise NotFound("key", key_id) from None
             raise _translated(error) from error
         return _key_of(item)
@@ -368,13 +372,8 @@ class Catalogue:
             stored = self._find(*key)
             if stored is None:
                 raise _lost_race(error) from error
-            return _repeat_of(name, stored, digest)
+            return _repeated(name, _document_of(stored), document)
         return Saved(_document_of(item), created=True)
-
-    def _repeated(self, name: _Name, key: _Key, document: Any) -> Saved | None:
-        """What is stored under the key if it is this document; None where nothing is. Raises ContentConflict."""
-        stored = self._find(*key)
-        return None if stored is None else _repeat_of(name, stored, content_hash(document))
 
     def _write(
         self,
@@ -528,10 +527,10 @@ def _key_of(item: _Item) -> ApiKey:
     )
 
 
-def _repeat_of(name: _Name, stored: _Item, digest: str) -> Saved:
-    if stored.content_hash != digest:
-        raise ContentConflict(*name, stored.content_hash)
-    return Saved(_document_of(stored), created=False)
+def _repeated(name: _Name, stored: StoredDocument, document: Any) -> Saved:
+    if stored.hash != content_hash(document):
+        raise ContentConflict(*name, stored.hash)
+    return Saved(stored, created=False)
 
 
 def _lost_race(error: TransactWriteError) -> Exception:
@@ -546,3 +545,8 @@ def _translated(error: PynamoDBException) -> Exception:
     cause = error.cause
     inner = cause.__cause__ if cause is not None and isinstance(cause.__cause__, ClientError) else cause
     return translate(inner) if isinstance(inner, ClientError | BotoCoreError) else error
+
+
+def _code(error: PynamoDBException) -> str:
+    """DynamoDB's error code, empty where no answer came (`cause_response_code` fails on a timeout)."""
+    return error.cause.response["Error"]["Code"] if isinstance(error.cause, ClientError) else ""
