@@ -1,0 +1,108 @@
+"""Deploys a synthesized template on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from moto import mock_aws
+from moto.core.config import DefaultConfig
+
+from lambdas.handlers import runtime
+from local import coverage, stack
+from local.apply import apply_all
+from local.async_calls import AsyncCalls, AsyncSettings
+from local.aws import walled
+from local.clock import Clock
+from local.deployment import Deployment
+from local.dynamodb import made_exact
+from local.event_bus import EventBus
+from local.functions import Function, Functions
+from local.http_api import HttpApi
+from local.invocations import answered_in_process
+from local.s3_links import signed_here
+from local.serialised import one_call_at_a_time
+from local.stack import Resource, Stack
+from local.streams import Streams
+
+_MOTO: DefaultConfig = {
+    "core": {"mock_credentials": False, "reset_boto3_session": True},
+    "stepfunctions": {"execute_state_machine": True},
+    "lambda": {"use_docker": False},
+}
+
+
+def deploy(template: Path | str | Mapping[str, Any], clock: Clock | None = None) -> Deployment:
+    """Deploy a template (a file, or its content) and answer the running deployment.
+
+    Raises UnknownResource or UnknownProperty for anything that coverage.toml does not account for, before anything
+    is created. One deployment at a time; close it before the next.
+    """
+    content = template if isinstance(template, Mapping) else json.loads(Path(template).read_text("utf-8"))
+    name = "Local" if isinstance(template, Mapping) else Path(template).name.partition(".")[0]
+    uses = coverage.check(content)
+    clock = clock or Clock()
+    serving: list[str] = []
+    undo = ExitStack()
+    try:
+        undo.enter_context(walled())
+        undo.enter_context(mock_aws(config=_MOTO))
+        undo.enter_context(one_call_at_a_time())
+        undo.enter_context(made_exact(clock))
+        undo.enter_context(signed_here(clock, lambda: serving[0] if serving else None))
+        created = stack.create(content, name)
+        apply_all(created)
+        functions = Functions([_function(r) for r in created.of_type("AWS::Lambda::Function")])
+        calls = AsyncCalls(functions, _async_settings(created, functions), clock)
+        undo.enter_context(answered_in_process(functions, calls.add))
+        bus = EventBus(created, functions, calls, clock)
+        undo.enter_context(bus.delivering())
+        deployment = Deployment(
+            stack=created,
+            clock=clock,
+            functions=functions,
+            api=HttpApi(created, functions, clock),
+            streams=Streams(created, functions, clock),
+            bus=bus,
+            calls=calls,
+            summary=coverage.one_line(uses),
+            undo=undo,
+            serving=serving,
+        )
+        undo.callback(runtime.set_clock, None)
+        runtime.set_clock(clock.now)
+    except BaseException:
+        undo.close()
+        raise
+    return deployment
+
+
+def _function(resource: Resource) -> Function:
+    properties = resource.properties
+    return Function(
+        logical_id=resource.logical_id,
+        name=resource.physical_id,
+        handler=properties["Handler"],
+        memory_mb=int(properties.get("MemorySize", 128)),
+        timeout_s=int(properties.get("Timeout", 3)),
+        environment={k: str(v) for k, v in properties.get("Environment", {}).get("Variables", {}).items()},
+    )
+
+
+def _async_settings(created: Stack, functions: Functions) -> dict[str, AsyncSettings]:
+    settings: dict[str, AsyncSettings] = {}
+    configs = {
+        functions.find(r.properties["FunctionName"]).name: r.properties
+        for r in created.of_type("AWS::Lambda::EventInvokeConfig")
+    }
+    for resource in created.of_type("AWS::Lambda::Function"):
+        config = configs.get(resource.physical_id, {})
+        settings[resource.physical_id] = AsyncSettings(
+            retries=int(config.get("MaximumRetryAttempts", 2)),
+            on_failure_arn=config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
+            dead_letter_arn=resource.properties.get("DeadLetterConfig", {}).get("TargetArn"),
+        )
+    return settings

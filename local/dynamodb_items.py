@@ -1,0 +1,319 @@
+"""Items of moto's DynamoDB tables: how they are made, judged, changed and stored.
+
+Every write of `local` goes through here: an item is never changed in place (a changed copy replaces it), sizes are
+counted by DynamoDB's rules, and a stream record is written exactly for what was stored and differs.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, cast
+
+from moto.dynamodb.comparisons import create_condition_expression_parser
+from moto.dynamodb.exceptions import (
+    HashKeyTooLong,
+    InvalidAttributeTypeError,
+    ItemSizeTooLarge,
+    ItemSizeToUpdateTooLarge,
+    MockValidationException,
+    RangeKeyTooLong,
+)
+from moto.dynamodb.limits import HASH_KEY_MAX_LENGTH, RANGE_KEY_MAX_LENGTH
+from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
+from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing.executors import UpdateExpressionExecutor
+from moto.dynamodb.parsing.expressions import UpdateExpressionParser  # type: ignore[attr-defined]
+from moto.dynamodb.parsing.validators import UpdateExpressionValidator
+
+from local import dynamodb_numbers as numbers
+
+ITEM_LIMIT_BYTES = 400 * 1024
+
+_PLACEHOLDER = re.compile(r"[#:][A-Za-z0-9_]+")
+
+Condition = Callable[[Item | None], bool]
+Key = tuple[DynamoType, DynamoType | None]
+
+
+def key_of(table: Table, attributes: Mapping[str, Any], *, exactly: bool) -> Key:
+    """The key in some attributes. Raises ValidationException where it is missing, mistyped, empty or too long."""
+    names = table.table_key_attrs
+    if exactly and set(attributes) != set(names):
+        raise MockValidationException("The provided key element does not match the schema")
+    parts = [_key_part(table, attributes, name) for name in names]
+    return parts[0], parts[1] if len(parts) > 1 else None
+
+
+def _key_part(table: Table, attributes: Mapping[str, Any], name: str) -> DynamoType:
+    is_hash = name == table.hash_key_attr
+    if name not in attributes:
+        raise MockValidationException(f"One or more parameter values were invalid: Missing the key {name} in the item")
+    part = DynamoType(attributes[name])
+    wanted = table.hash_key_type if is_hash else table.range_key_type
+    if part.type != wanted:
+        raise InvalidAttributeTypeError(name, expected_type=wanted, actual_type=part.type)
+    if part.value in ("", b""):
+        raise MockValidationException(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
+            f"empty string value. Key: {name}"
+        )
+    size = value_size(part)
+    if is_hash and size > HASH_KEY_MAX_LENGTH:
+        raise HashKeyTooLong
+    if not is_hash and size > RANGE_KEY_MAX_LENGTH:
+        raise RangeKeyTooLong
+    if part.type == "N":
+        part.value = numbers.canonical(part.value)
+    return part
+
+
+def make_item(table: Table, attributes: Mapping[str, Any]) -> Item:
+    """A new item, checked and with canonical numbers."""
+    key = key_of(table, attributes, exactly=False)
+    table._validate_item_types(dict(attributes))
+    item = _bare_item(key)
+    for name, value in attributes.items():
+        typed = DynamoType(value)
+        _make_numbers_canonical(typed)
+        dict.__setitem__(item.attrs, name, typed)
+    if item_size(item) > ITEM_LIMIT_BYTES:
+        raise ItemSizeTooLarge
+    return item
+
+
+def _bare_item(key: Key) -> Item:
+    item = cast(Item, Item.__new__(Item))
+    item.hash_key, item.range_key = key
+    item.attrs = LimitedSizeDict()
+    return item
+
+
+def _make_numbers_canonical(value: DynamoType) -> None:
+    match value.type:
+        case "N":
+            value.value = numbers.canonical(value.value)
+        case "NS":
+            value.value = [numbers.canonical(number) for number in value.value]
+        case "L":
+            for member in value.value:
+                _make_numbers_canonical(member)
+        case "M":
+            for member in value.value.values():
+                _make_numbers_canonical(member)
+
+
+def condition_of(
+    expression: str | None, names: Mapping[str, str] | None, values: Mapping[str, Any] | None
+) -> Condition | None:
+    """The condition of a write; None where it has none."""
+    if expression is None:
+        return None
+    if not values:
+        return _condition_without_values(expression, tuple((names or {}).items()))
+    return _parsed_condition(expression, dict(names or {}), dict(values))
+
+
+@lru_cache(maxsize=2048)
+def _condition_without_values(expression: str, names: tuple[tuple[str, str], ...]) -> Condition:
+    return _parsed_condition(expression, dict(names), {})
+
+
+def _parsed_condition(expression: str, names: dict[str, str], values: dict[str, Any]) -> Condition:
+    operation = create_condition_expression_parser(expression, names, values).parse()
+    return lambda item: bool(operation.expr(item))
+
+
+def check_placeholders(action: Mapping[str, Any]) -> None:
+    """Raise ValidationException unless the `#names` and `:values` given are exactly those that the expressions use."""
+    used: frozenset[str] = frozenset()
+    for member in ("ConditionExpression", "UpdateExpression"):
+        if member in action:
+            used |= _placeholders(action[member])
+    names, values = action.get("ExpressionAttributeNames"), action.get("ExpressionAttributeValues")
+    for kind, given in (("Names", names), ("Values", values)):
+        if given is not None and not given:
+            raise MockValidationException(f"ExpressionAttribute{kind} must not be empty")
+        unused = [name for name in given or {} if name not in used]
+        if unused:
+            raise MockValidationException(
+                f"Value provided in ExpressionAttribute{kind} unused in expressions: keys: {{{', '.join(unused)}}}"
+            )
+    for placeholder in used:
+        if placeholder not in ((names if placeholder[0] == "#" else values) or {}):
+            kind = "name" if placeholder[0] == "#" else "value"
+            raise MockValidationException(
+                f"Invalid expression: An expression attribute {kind} used in it is not defined; "
+                f"attribute {kind}: {placeholder}"
+            )
+
+
+@lru_cache(maxsize=2048)
+def _placeholders(expression: str) -> frozenset[str]:
+    return frozenset(_PLACEHOLDER.findall(expression))
+
+
+def updated_item(
+    table: Table,
+    key: Key,
+    current: Item | None,
+    expression: str,
+    *,
+    names: Mapping[str, str] | None,
+    values: Mapping[str, Any] | None,
+) -> Item:
+    """What an update makes of an item (or of nothing). The current item stays as it is."""
+    item = _copy_or_new(table, key, current)
+    parsed = UpdateExpressionParser.make(expression)
+    validated = UpdateExpressionValidator(
+        parsed,
+        expression_attribute_names=dict(names or {}),
+        expression_attribute_values=dict(values or {}),
+        item=item,
+        table=table,
+    ).validate()
+    validated.normalize()
+    UpdateExpressionExecutor(validated, item, dict(names or {})).execute()
+    return _checked_update(item)
+
+
+def updated_by_attributes(table: Table, key: Key, current: Item | None, updates: dict[str, Any]) -> Item:
+    """The same for the older AttributeUpdates."""
+    item = _copy_or_new(table, key, current)
+    item.validate_no_empty_key_values(updates, table.attribute_keys)
+    item.update_with_attribute_updates(updates)
+    return _checked_update(item)
+
+
+def _copy_or_new(table: Table, key: Key, current: Item | None) -> Item:
+    item = _bare_item(key)
+    if current is None:
+        for name, part in zip(table.table_key_attrs, key, strict=False):
+            dict.__setitem__(item.attrs, name, part)
+    else:
+        for name, value in current.attrs.items():
+            dict.__setitem__(item.attrs, name, value.__deepcopy__({}))
+    return item
+
+
+def _checked_update(item: Item) -> Item:
+    for value in item.attrs.values():
+        _make_numbers_canonical(value)
+    if item_size(item) > ITEM_LIMIT_BYTES:
+        raise ItemSizeToUpdateTooLarge
+    return item
+
+
+def current_item(table: Table, key: Key) -> Item | None:
+    """The stored item, or None. Unlike moto's own this leaves no empty partition behind."""
+    found: Any = table.items.get(key[0])
+    if found is None or key[1] is None:
+        return found  # type: ignore[no-any-return]
+    return found.get(key[1])  # type: ignore[no-any-return]
+
+
+def store(table: Table, old: Item | None, new: Item | None) -> None:
+    """Put `new` where `old` is (None: nothing there, or nothing shall be), with its stream record."""
+    item = new if new is not None else old
+    if item is None:
+        return
+    _place(table, item, new)
+    if table.stream_shard is not None and (old is None or new is None or old.attrs != new.attrs):
+        table.stream_shard.add(old, new)
+
+
+def _place(table: Table, item: Item, new: Item | None) -> None:
+    hash_key, range_key = item.hash_key, item.range_key
+    if range_key is None:
+        if new is None:
+            table.items.pop(hash_key, None)
+        else:
+            table.items[hash_key] = new  # type: ignore[assignment]
+        return
+    partition = table.items[hash_key]
+    order = _orders(table).get(hash_key)
+    if new is not None:
+        if order is not None and range_key not in partition:
+            insort(order, range_key, key=sort_value)
+        partition[range_key] = new
+        return
+    partition.pop(range_key, None)
+    if order is not None:
+        at = bisect_left(order, sort_value(range_key), key=sort_value)
+        if at < len(order) and order[at] == range_key:
+            del order[at]
+    if not partition:
+        del table.items[hash_key]
+        _orders(table).pop(hash_key, None)
+
+
+def _orders(table: Table) -> dict[DynamoType, list[DynamoType]]:
+    orders: dict[DynamoType, list[DynamoType]] | None = table.__dict__.get("local_orders")
+    if orders is None:
+        orders = table.__dict__["local_orders"] = {}
+    return orders
+
+
+def ordered_range_keys(table: Table, hash_key: DynamoType) -> list[DynamoType]:
+    """The sort keys of a partition in order; kept in order from the first call on."""
+    orders = _orders(table)
+    order = orders.get(hash_key)
+    if order is None:
+        order = sorted(table.items.get(hash_key, {}), key=sort_value)
+        if order:
+            orders[hash_key] = order
+    return order
+
+
+def sort_value(key: DynamoType) -> Any:
+    """What keys are ordered by: text by its bytes, numbers by value."""
+    return key.cast_value if key.type == "N" else raw_bytes(key.value) if key.type == "B" else key.value
+
+
+def raw_bytes(value: str | bytes) -> bytes:
+    """A binary attribute's bytes; moto keeps them as they came over the wire."""
+    return value if isinstance(value, bytes) else base64.b64decode(value)
+
+
+def item_size(item: Item) -> int:
+    """An item's size in bytes by DynamoDB's published rules; counted once."""
+    size: int | None = item.__dict__.get("local_size")
+    if size is None:
+        size = sum(len(name.encode()) + value_size(value) for name, value in item.attrs.items())
+        item.__dict__["local_size"] = size
+    return size
+
+
+def value_size(value: DynamoType) -> int:
+    """A value's size in bytes by DynamoDB's published rules."""
+    match value.type:
+        case "S":
+            return len(value.value.encode("utf-8", "surrogatepass"))
+        case "N":
+            return _number_size(value.value)
+        case "B":
+            return _binary_size(value.value)
+        case "SS":
+            return sum(len(text.encode()) for text in value.value)
+        case "NS":
+            return sum(map(_number_size, value.value))
+        case "BS":
+            return sum(map(_binary_size, value.value))
+        case "L":
+            return 3 + sum(1 + value_size(member) for member in value.value)
+        case "M":
+            return 3 + sum(1 + len(name.encode()) + value_size(member) for name, member in value.value.items())
+        case _:
+            return 1
+
+
+def _number_size(text: str) -> int:
+    digits = text.lstrip("-").replace(".", "").strip("0")
+    return (len(digits) + 1) // 2 + 1 + text.startswith("-")
+
+
+def _binary_size(value: str | bytes) -> int:
+    return len(value) if isinstance(value, bytes) else len(value) * 3 // 4 - value[-2:].count("=")
