@@ -40,7 +40,7 @@ def synthesize(app: App) -> list[Path]:
     try:
         assembly = app.synth()
     except RuntimeError as error:
-        if "Validation failed" not in str(error) or not report.exists():
+        if "ValidationFailed" not in str(error) or not report.exists():
             raise
         raise UnacknowledgedFindings(_summary(report)) from error
     return [Path(stack.template_full_path) for stack in assembly.stacks]
