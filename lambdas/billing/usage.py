@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lambdas.billing.canonical import canonical_json
+from lambdas.billing.canonical import canonical_json, encode_string
 from lambdas.billing.errors import EventRejected, InvalidTime
 from lambdas.billing.strict_json import Duplicated, NotAnInteger
 from lambdas.billing.times import canonical_time
@@ -110,7 +110,7 @@ def from_binary_mode(headers: Mapping[str, str], data: Any) -> dict[str, Any]:
 
 def identity_hash(source: str, event_id: str) -> str:
     """A fixed-length name for (source, id) inside one customer: SHA-256 of the canonical pair, hex."""
-    return hashlib.sha256(canonical_json([source, event_id]).encode()).hexdigest()
+    return hashlib.sha256(f"[{encode_string(source)},{encode_string(event_id)}]".encode()).hexdigest()
 
 
 def _customer(value: Mapping[str, Any], key_customer: str | None) -> str:
