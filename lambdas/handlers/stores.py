@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from lambdas.handlers.runtime import environment, fresh_name, setting
 from lambdas.store import clients
+from lambdas.store.billing import Billing
 from lambdas.store.catalogue import Catalogue, SealedPeriods
+from lambdas.store.evidence import Evidence
+from lambdas.store.executions import Executions
+from lambdas.store.ledger import Ledger
 from lambdas.store.outbox import Outbox
 from lambdas.store.recorder import UsageRecorder
 from lambdas.store.usage import UsageStore
@@ -37,3 +41,28 @@ def usage() -> UsageStore:
 def outbox() -> Outbox:
     """Recorded alerts and the bus they are delivered to."""
     return Outbox(clients.dynamodb(), setting("OUTBOX_TABLE"), clients.event_bridge(), setting("BUS_NAME"))
+
+
+def usage_segments() -> UsageStore:
+    """Claims and segments, for a function without the counters table."""
+    return UsageStore(clients.dynamodb(), setting("USAGE_TABLE"), environment.get().get("COUNTERS_TABLE", ""))
+
+
+def billing() -> Billing:
+    """Runs, accounts of runs, numbers and invoices."""
+    return Billing(clients.dynamodb(), setting("BILLING_TABLE"))
+
+
+def ledger() -> Ledger:
+    """Journal transactions."""
+    return Ledger(clients.dynamodb(), setting("LEDGER_TABLE"))
+
+
+def evidence() -> Evidence:
+    """What runs have frozen, rated and bundled."""
+    return Evidence(clients.s3(), setting("EVIDENCE_BUCKET"))
+
+
+def executions() -> Executions:
+    """Executions of the billing run."""
+    return Executions(clients.step_functions(), setting("STATE_MACHINE_ARN"))

@@ -1,0 +1,130 @@
+"""Shards: how an account's frozen events are cut into parts that are rated apart, and how the parts add up (D4).
+
+A shard is a range of event time. Ranges follow each other without gap or overlap, so the rated blocks of all shards,
+one after the other, are in the order (time, source, id) of the whole account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from lambdas.billing.errors import InvariantBroken
+from lambdas.billing.money import format_amount, parse_amount
+from lambdas.billing.pricing import LinePrice, Pricing
+from lambdas.billing.rating import ClassKey, LineTotal, Totals, class_key
+from lambdas.billing.times import Period, day_start
+
+MAX_SHARD_EVENTS = 250_000
+
+
+class Span(NamedTuple):
+    """Events of a stretch of time from `start` (canonical) on: an hour, or a second of an hour that is cut."""
+
+    start: str
+    events: int
+
+
+class Shard(NamedTuple):
+    """Shard `n`, from 1: the events with `start` <= time < `end`."""
+
+    n: int
+    start: str
+    end: str
+    events: int
+
+
+def plan_shards(period: Period, spans: Iterable[Span], limit: int = MAX_SHARD_EVENTS) -> list[Shard]:
+    """Pack spans, in time order, into shards of at most `limit` events. Only a single span above it exceeds it.
+
+    With limit 10, spans of 6, 4 and 1 make shards of 10 and 1. The first shard begins with the period and the last
+    ends with it; no events, no shards.
+    """
+    packed: list[list[Span]] = []
+    events = 0
+    for span in spans:
+        if not packed or events + span.events > limit:
+            packed.append([])
+            events = 0
+        packed[-1].append(span)
+        events += span.events
+    starts = [period.start, *(part[0].start for part in packed[1:]), period.end]
+    return [
+        Shard(n, starts[n - 1], starts[n], sum(span.events for span in part)) for n, part in enumerate(packed, start=1)
+    ]
+
+
+def summarize(totals: Totals) -> dict[str, Any]:
+    """Rated totals as plain JSON values; amounts exact, as text."""
+    return {
+        "lines": {
+            key: {"quantity": line.quantity, "amount": format_amount(line.amount), "events": line.events}
+            for key, line in totals.lines.items()
+        },
+        "rated": totals.rated,
+        "excluded": dict(totals.excluded),
+        "excluded_quantities": dict(totals.excluded_quantities),
+    }
+
+
+def add_totals(totals: Totals, more: Totals) -> None:
+    """Add `more` to `totals`, exactly."""
+    for line in more.lines.values():
+        _add_line(totals, line.price, line.quantity, line.amount, line.events)
+    _add_events(totals, more.rated, more.excluded, more.excluded_quantities)
+
+
+def add_summary(totals: Totals, summary: Mapping[str, Any], pricing: Pricing, rates: Mapping[str, Any]) -> None:
+    """Add what `summarize` made to `totals`. `rates` are the rate card documents that `pricing` was compiled from.
+
+    Raises InvariantBroken for a line that these prices do not have.
+    """
+    for key, line in summary["lines"].items():
+        price = line_price(key, pricing, rates)
+        _add_line(totals, price, line["quantity"], parse_amount(line["amount"]), line["events"])
+    _add_events(totals, summary["rated"], summary["excluded"], summary["excluded_quantities"])
+
+
+def line_price(key: str, pricing: Pricing, rates: Mapping[str, Any]) -> LinePrice:
+    """The price of a line key such as `input|openai/gpt-4o|input|std@1`. Raises InvariantBroken for an unknown one."""
+    _, name, token_class, version = key.split("|")
+    provider, _, model = name.partition("/")
+    if version in rates:
+        found = pricing.find(provider, model, token_class, day_start(rates[version]["effective_from"]))
+        if isinstance(found, LinePrice) and found.key == key:
+            return found
+    raise InvariantBroken("line", key, "a rated line must have a price of the frozen rate versions")
+
+
+def quantities_by_class(totals: Totals) -> dict[ClassKey, int]:
+    """Rated quantities by class key, over all lines."""
+    sums: dict[ClassKey, int] = {}
+    for total in totals.lines.values():
+        rate = total.price.price.rate
+        key = class_key(rate.provider, rate.model, rate.token_class)
+        sums[key] = sums.get(key, 0) + total.quantity
+    return sums
+
+
+def _add_line(totals: Totals, price: LinePrice, quantity: int, amount: int, events: int) -> None:
+    total = totals.lines.get(price.key)
+    if total is None:
+        total = totals.lines[price.key] = LineTotal(price)
+    total.quantity += quantity
+    total.amount += amount
+    total.events += events
+
+
+def _add_events(
+    totals: Totals, rated: int, excluded: Mapping[str, int], excluded_quantities: Mapping[ClassKey, int]
+) -> None:
+    totals.rated += rated
+    for reason, events in excluded.items():
+        totals.excluded[reason] = totals.excluded.get(reason, 0) + events
+    add_sums(totals.excluded_quantities, excluded_quantities)
+
+
+def add_sums(sums: dict[ClassKey, int], more: Mapping[ClassKey, int]) -> None:
+    """Add quantities by class key to sums."""
+    for key, quantity in more.items():
+        sums[key] = sums.get(key, 0) + quantity
