@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from hashlib import sha256
+from posixpath import commonprefix
 from typing import Any, BinaryIO, Self
 
 from lambdas.billing.errors import BundleDiffers, Difference, NotABundle, clip
@@ -157,5 +158,20 @@ class Archive:
 
 
 def differs(file: str, field: str, expected: object, found: object, row: int | None = None) -> BundleDiffers:
-    """The named difference, with every part short enough to print."""
-    return BundleDiffers(Difference(clip(file), row, clip(field), clip(expected), clip(found)))
+    """The named difference, every part short enough to print; long values are shown from where they differ."""
+    wanted, seen = _shown(expected), _shown(found)
+    if wanted == seen:
+        wanted, seen = ascii(expected), ascii(found)
+    start = len(commonprefix((wanted, seen))) - 20
+    if start > 0:
+        wanted, seen = f"...{wanted[start:]}", f"...{seen[start:]}"
+    return BundleDiffers(Difference(clip(file), row, clip(field), clip(wanted), clip(seen)))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    try:
+        return value if isinstance(value, str) else ascii(value)
+    except (RecursionError, ValueError):
+        return clip(value)
