@@ -27,7 +27,7 @@ ACCESS = {
     "watch_limits": Access(catalogue=READ, outbox=READ_WRITE),
     "open_run": Access(billing=READ_WRITE, catalogue=READ, evidence_get=(RUNS,), evidence_put=(RUNS,)),
     "freeze_inputs": Access(
-        usage=QUERY, counters=QUERY, catalogue=READ, billing=READ_WRITE, evidence_get=(RUNS,), evidence_put=(RUNS,)
+        usage=READ, counters=QUERY, catalogue=READ, billing=READ_WRITE, evidence_get=(RUNS,), evidence_put=(RUNS,)
     ),
     "rate_shard": Access(usage=READ, evidence_get=(RUNS,), evidence_put=(RUNS,)),
     "draft_invoice": Access(billing=READ_WRITE, evidence_get=(RUNS,), evidence_put=(RUNS,)),
