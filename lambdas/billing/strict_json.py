@@ -13,11 +13,18 @@ from typing import Any
 from lambdas.billing.errors import EventRejected
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_BRACKET_OR_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 _LONGEST_INTEGER = 40
 
 
 class NotAnInteger(str):
     """A JSON number that is no plain integer, as it was written: `1.5`, `1e3`, `NaN`, or one of 41 digits."""
+
+    __slots__ = ()
+
+
+class TooDeep(str):
+    """What stands for a value that is nested too deeply to be read."""
 
     __slots__ = ()
 
@@ -68,7 +75,10 @@ def parse(text: str) -> Any:
 
 
 def split_array(text: str) -> list[tuple[str, Any]]:
-    """The elements of a JSON array, each with its text exactly as it was sent. Raises EventRejected otherwise."""
+    """The elements of a JSON array, each with its text exactly as it was sent. Raises EventRejected otherwise.
+
+    An element that is nested too deeply is a TooDeep, so that its neighbours stay readable.
+    """
     at = _skip(text, 0)
     if text[at : at + 1] != "[":
         raise EventRejected("body", text[at : at + 40], "a batch is a JSON array of events")
@@ -76,7 +86,7 @@ def split_array(text: str) -> list[tuple[str, Any]]:
     elements: list[tuple[str, Any]] = []
     if text[at : at + 1] != "]":
         while True:
-            value, end = _value_at(text, at)
+            value, end = _element_at(text, at)
             elements.append((text[at:end], value))
             at = _skip(text, end)
             mark = text[at : at + 1]
@@ -100,10 +110,36 @@ def _skip(text: str, at: int) -> int:
 
 def _value_at(text: str, at: int) -> tuple[Any, int]:
     try:
+        return _decoded_at(text, at)
+    except RecursionError:
+        raise EventRejected("body", "deeply nested", "not an event: nested too deeply") from None
+
+
+def _element_at(text: str, at: int) -> tuple[Any, int]:
+    try:
+        return _decoded_at(text, at)
+    except RecursionError:
+        return TooDeep("deeply nested"), _end_of_nested(text, at)
+
+
+def _decoded_at(text: str, at: int) -> tuple[Any, int]:
+    try:
         return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
         raise EventRejected(
             "body", text[error.pos : error.pos + 40], f"not JSON: {error.msg} at character {error.pos}"
         ) from None
-    except RecursionError:
-        raise EventRejected("body", "deeply nested", "not an event: nested too deeply") from None
+
+
+def _end_of_nested(text: str, at: int) -> int:
+    """Where the object or array that begins at `at` ends, by counting brackets outside of strings."""
+    depth = 0
+    for match in _BRACKET_OR_STRING.finditer(text, at):
+        mark = match.group()
+        if mark in "[{":
+            depth += 1
+        elif mark in "]}":
+            depth -= 1
+            if not depth:
+                return match.end()
+    raise EventRejected("body", "deeply nested", "close every object and array")

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from lambdas.billing.canonical import canonical_json, encode_string
 from lambdas.billing.errors import EventRejected, InvalidTime
-from lambdas.billing.strict_json import Duplicated, NotAnInteger
+from lambdas.billing.strict_json import Duplicated, NotAnInteger, TooDeep
 from lambdas.billing.times import canonical_time
 
 EVENT_TYPE = "llm.usage.v1"
 MAX_QUANTITY = 10**12
+MAX_CLASSES = 32
 MAX_ATTRIBUTES = 8
 MAX_ATTRIBUTE_LENGTH = 64
 MAX_NAME_LENGTH = 256
@@ -67,7 +68,8 @@ def read_event(value: Any, key_customer: str | None) -> UsageEvent:
     type, customer and data; not the time, not extensions.
     """
     if not isinstance(value, dict):
-        raise EventRejected("event", value, "an event is a JSON object")
+        remedy = "an event is not nested so deeply" if isinstance(value, TooDeep) else "an event is a JSON object"
+        raise EventRejected("event", value, remedy)
     if isinstance(value, Duplicated):
         raise EventRejected(value.key, "more than once", "give each member once")
     specversion = value.get("specversion")
@@ -85,9 +87,12 @@ def read_event(value: Any, key_customer: str | None) -> UsageEvent:
         raise EventRejected(error.field, error.value, error.remedy) from None
     if not value.keys() <= _KNOWN:
         _check_extensions(value)
-    content_type = value.get("datacontenttype")
-    if content_type is not None and not (isinstance(content_type, str) and _JSON_TYPE.fullmatch(content_type)):
-        raise EventRejected("datacontenttype", content_type, "usage data is application/json")
+    if value.get("datacontenttype") is not None:
+        content_type = _text(value, "datacontenttype", MAX_NAME_LENGTH)
+        if not _JSON_TYPE.fullmatch(content_type):
+            raise EventRejected("datacontenttype", content_type, "usage data is application/json")
+    if value.get("dataschema") is not None:
+        _text(value, "dataschema", MAX_NAME_LENGTH)
     if "data_base64" in value:
         raise EventRejected("data_base64", "present", "send usage as a JSON object in data")
     data = value.get("data")
@@ -145,6 +150,8 @@ def _check_extensions(value: Mapping[str, Any]) -> None:
             continue
         if not _EXTENSION_NAME.fullmatch(name):
             raise EventRejected(name, item, "CloudEvents extension names are lower-case letters and digits")
+        if item is None:  # an attribute that is null is one that is not set (CloudEvents JSON format 2.2)
+            continue
         if isinstance(item, NotAnInteger) or not isinstance(item, str | bool | int):
             raise EventRejected(name, item, "an extension is a string, a boolean or an integer")
         if isinstance(item, str) and (len(item) > MAX_NAME_LENGTH or _UNPRINTABLE.search(item)):
@@ -186,6 +193,8 @@ def _data(data: Any) -> tuple[str, str, dict[str, int], dict[str, str]]:
 def _quantities(quantities: Any) -> dict[str, int]:
     if not isinstance(quantities, dict) or not quantities:
         raise EventRejected("data.quantities", quantities, 'required: an object such as {"input": 374, "output": 44}')
+    if len(quantities) > MAX_CLASSES:
+        raise EventRejected("data.quantities", f"{len(quantities)} classes", f"at most {MAX_CLASSES} classes")
     if isinstance(quantities, Duplicated):
         raise EventRejected(f"data.quantities.{quantities.key}", "more than once", "give each class once")
     for name, quantity in quantities.items():
