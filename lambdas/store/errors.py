@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionClosedError,
-    EndpointConnectionError,
-    HTTPClientError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as NotConnected
 
 THROTTLES = frozenset(
     {
@@ -64,7 +59,7 @@ def is_transient(error: BaseException) -> bool:
             reasons = cancellation_codes(error)
             return bool(reasons) and all(reason in _TRANSIENT or reason == "None" for reason in reasons)
         return code in _TRANSIENT or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
-    return isinstance(error, HTTPClientError | EndpointConnectionError | ConnectionClosedError)
+    return isinstance(error, HTTPClientError | IncompleteReadError | NotConnected)
 
 
 def translate(error: ClientError | BotoCoreError) -> Exception:

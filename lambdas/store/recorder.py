@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.store.errors import is_transient
 from lambdas.store.usage_items import Claim, Incoming, claim_of
-from lambdas.store.usage_plan import MAX_ACTIONS, Plan, Request, Tables, chunks, make_request, plan
+from lambdas.store.usage_plan import Plan, Request, Tables, chunks, make_request, plan
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -52,7 +53,11 @@ class _Work(NamedTuple):
 
 
 class UsageRecorder:
-    """Stores events. `fresh_name` names segments; `pause` sleeps seconds between tries; `chance` is in [0, 1)."""
+    """Stores events. `fresh_name` names segments; `pause` sleeps seconds between tries; `chance` is in [0, 1).
+
+    After `until` (seconds of `clock`) no further transaction is begun: the answer must leave before the caller's
+    patience, and the function, end.
+    """
 
     def __init__(
         self,
@@ -63,19 +68,24 @@ class UsageRecorder:
         fresh_name: Callable[[], str],
         pause: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
+        until: float = math.inf,
     ) -> None:
         self._client = client
         self._tables = Tables(usage_table, counters_table)
         self._fresh_name = fresh_name
         self._pause = pause
         self._chance = chance
+        self._clock = clock
+        self._until = until
 
     def record(self, customer: str, incoming: Sequence[Incoming], received_at: str) -> list[Outcome]:
         """Store events of one customer; one outcome per event, in order.
 
         `accepted` means that claim, segment row and counters are there together. Cancelled transactions are read and
         the rest is tried again at once; conflicts and throttling are tried again with jitter on another lane, at most
-        MAX_TRIES times, after which an event is `not_stored` and may be sent again. Raises what repeating cannot mend.
+        MAX_TRIES times and not after `until`; then an event is `not_stored` and may be sent again. Raises what
+        repeating cannot mend.
         """
         request = make_request(customer, received_at, incoming)
         work = _Work(request, [NOT_STORED] * len(incoming), set())
@@ -83,10 +93,10 @@ class UsageRecorder:
         for position, identity in enumerate(request.identities):
             first.setdefault(identity, position)
         queue = [_Try(part, 0, 1) for part in chunks(request, list(first.values()))]
-        while queue:
+        while queue and self._clock() < self._until:
             attempt = queue.pop()
             planned = plan(request, attempt.positions, attempt.lane, self._tables, self._fresh_name)
-            if len(planned.actions) > MAX_ACTIONS:
+            if not planned.fits:
                 half = len(attempt.positions) // 2
                 queue += [attempt._replace(positions=attempt.positions[half:])]
                 queue += [attempt._replace(positions=attempt.positions[:half])]
@@ -131,16 +141,21 @@ class UsageRecorder:
                 work.outcomes[position] = _decided(claim_of(reason["Item"]), work.request.incoming[position], work.ours)
             else:
                 rest.append(position)
-        if all(reason.get("Code", "None") in ("None", _CLAIM_FAILED) for reason in reasons):
+        if len(rest) < len(attempt.positions) and all(
+            reason.get("Code", "None") in ("None", _CLAIM_FAILED) for reason in reasons
+        ):
             return _Try(rest, attempt.lane, attempt.number)
-        return self._later(attempt, rest)
+        if not rest:
+            return None
+        full = any(_is_full(reason) for reason in reasons)
+        return self._later(attempt, rest, lanes=LANES * 2**attempt.number if full else LANES)
 
-    def _later(self, attempt: _Try, positions: Sequence[int]) -> _Try | None:
+    def _later(self, attempt: _Try, positions: Sequence[int], lanes: int = LANES) -> _Try | None:
         """The same events after a jittered pause on another lane; None when the tries are used up."""
         if attempt.number >= MAX_TRIES:
             return None
         self._pause(min(1.0, 0.02 * 2.0**attempt.number) * self._chance())
-        return _Try(positions, int(self._chance() * LANES), attempt.number + 1)
+        return _Try(positions, int(self._chance() * lanes), attempt.number + 1)
 
 
 def _decided(claim: Claim, item: Incoming, ours: set[str]) -> Outcome:
@@ -163,6 +178,10 @@ def _repeated(outcome: Outcome, original: Incoming, item: Incoming) -> Outcome:
 
 def _may_pass(reason: Mapping[str, Any]) -> bool:
     """True where the transaction may succeed when it is tried again, perhaps on another lane."""
-    code = str(reason.get("Code", "None"))
-    # A counter item without room for one more model: another lane has an item of its own.
-    return code in _PASSING or (code == "ValidationError" and "size" in str(reason.get("Message", "")))
+    return str(reason.get("Code", "None")) in _PASSING or _is_full(reason)
+
+
+def _is_full(reason: Mapping[str, Any]) -> bool:
+    """A counter item without room for one more model. Another lane has an item of its own; when all that are in use
+    are full, there are more."""
+    return reason.get("Code") == "ValidationError" and "size" in str(reason.get("Message", ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lambdas.billing.canonical import canonical_json
 from lambdas.billing.segments import MAX_SEGMENT_BYTES, Segment, StoredEvent, make_segment, row_of
 from lambdas.billing.usage import identity_hash
 from lambdas.store.usage_items import (
@@ -18,6 +19,7 @@ from lambdas.store.usage_items import (
 )
 
 MAX_ACTIONS = 100
+MAX_EXPRESSION_BYTES = 4096
 
 
 class Request(NamedTuple):
@@ -36,6 +38,15 @@ class Plan(NamedTuple):
     claimed: list[int]
     segment_keys: list[str]
 
+    @property
+    def fits(self) -> bool:
+        """Whether DynamoDB takes it: the number of actions, and names of models and classes in one expression."""
+        return len(self.actions) <= MAX_ACTIONS and all(
+            len(action["Update"]["UpdateExpression"]) <= MAX_EXPRESSION_BYTES
+            for action in self.actions
+            if "Update" in action
+        )
+
 
 class Tables(NamedTuple):
     usage: str
@@ -50,7 +61,7 @@ def make_request(customer: str, received_at: str, incoming: Sequence[Incoming]) 
 def chunks(request: Request, positions: Sequence[int]) -> list[list[int]]:
     """Split events, in time order, so that claims, segments and counters of each part fit one transaction.
 
-    Counts one segment per hour; where a segment must be split for its size, the transaction is halved later.
+    Counts one segment per hour. What does not fit for its size (segments to split, many models) is halved later.
     """
     ordered = sorted(positions, key=lambda position: request.incoming[position].event.time)
     parts: list[list[int]] = []
@@ -115,7 +126,8 @@ def _segments(
     segment = make_segment(
         key, request.received_at, [StoredEvent(row_of(item.event), item.raw, item.payload_sha256) for item in held]
     )
-    if len(segment.rows) + len(segment.raws) <= MAX_SEGMENT_BYTES or len(positions) == 1:
+    size = len(segment.rows) + len(segment.raws) + len(canonical_json(segment.sums).encode())
+    if size <= MAX_SEGMENT_BYTES or len(positions) == 1:
         yield segment, positions
         return
     half = len(positions) // 2
