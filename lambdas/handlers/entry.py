@@ -10,8 +10,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
 from lambdas.handlers.problems import Response, problem_of
 
@@ -31,8 +32,11 @@ def tracer() -> Tracer:
 
 
 def count(**values: int) -> None:
-    """Emit metrics (embedded metric format, namespace Billproof, dimension service=billproof), in one log line."""
-    metrics = Metrics(namespace="Billproof", service="billproof")
+    """Emit metrics (embedded metric format, namespace Billproof, dimension service=billproof), in one log line.
+
+    Powertools' `Metrics` shares its values among all of its instances: threads of one process would mix theirs.
+    """
+    metrics = AmazonCloudWatchEMFProvider(namespace="Billproof", service="billproof")
     for name, value in values.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
     metrics.flush_metrics()

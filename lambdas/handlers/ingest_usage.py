@@ -6,23 +6,25 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from lambdas.billing.errors import EventRejected
+from lambdas.billing.errors import BillingError, EventRejected
 from lambdas.billing.times import from_datetime, to_datetime
 from lambdas.billing.usage import UsageEvent
 from lambdas.handlers import runtime, stores
-from lambdas.handlers.entry import count, http_entry
-from lambdas.handlers.pricing_cache import PricingCache
+from lambdas.handlers.entry import count, http_entry, logger
+from lambdas.handlers.pricing_cache import PricingCache, cache_of
 from lambdas.handlers.problems import Response, problem
 from lambdas.handlers.reading import Read, Reading, TooLarge, UnsupportedMode, read_request
 from lambdas.handlers.requests import body_of, caller_of
+from lambdas.store import clients
 from lambdas.store.catalogue import Catalogue
+from lambdas.store.errors import NotFound, TransientError
 from lambdas.store.recorder import UsageRecorder
+from lambdas.store.usage_items import Incoming
 
 MAX_AHEAD_S = 300
 """How far an event's time may lie ahead of ours: clocks differ, usage of the future does not exist."""
 
 _STATUSES = ("accepted", "duplicate", "conflict", "rejected", "not_stored")
-_caches: dict[str, PricingCache] = {}
 
 
 class Stores(NamedTuple):
@@ -32,12 +34,18 @@ class Stores(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """One request under way: its events, and the result of each."""
+    """One request under way: the result of each event so far."""
 
-    events: list[Read]
     results: list[dict[str, Any]]
     stores: Stores
     now: str
+
+
+class _Placed(NamedTuple):
+    """An event that may be stored, and its position in the request."""
+
+    position: int
+    incoming: Incoming
 
 
 def ingest_usage(
@@ -58,41 +66,58 @@ def ingest_usage(
     except EventRejected as error:
         return problem(400, "UnreadableBody", str(error), field=error.field, value=error.value, remedy=error.remedy)
     results: list[dict[str, Any]] = [{} for _ in reading.events]
-    work = _Work(reading.events, results, stores, now)
-    by_customer: dict[str, list[int]] = {}
+    accounts = _accounts(reading.events, stores)
+    by_customer: dict[str, list[_Placed]] = {}
     for position, read in enumerate(reading.events):
-        rejection = read.rejection or _refused(read, stores, now)
-        if rejection is not None:
-            results[position] = _rejected(position, read, rejection)
-        elif read.incoming is not None:
-            by_customer.setdefault(read.incoming.event.customer, []).append(position)
-    parked = 0
-    for customer, positions in by_customer.items():
-        parked += _store(customer, positions, work)
+        found = read.found if isinstance(read.found, EventRejected) else _judged(read.found, accounts, now)
+        if isinstance(found, Incoming):
+            by_customer.setdefault(found.event.customer, []).append(_Placed(position, found))
+        elif isinstance(found, EventRejected):
+            results[position] = _rejected(position, read.name, found)
+        else:
+            results[position] = {"index": position, **read.name, "status": "not_stored"}
+    work = _Work(results, stores, now)
+    parked = sum(_store(customer, placed, work) for customer, placed in by_customer.items())
     return _answer(reading, results, parked)
 
 
-def _refused(read: Read, stores: Stores, now: str) -> EventRejected | None:
-    """What only the account and the clock can tell: unknown customer, time before the account or in the future."""
-    assert read.incoming is not None  # noqa: S101 - an event without rejection was read
-    event = read.incoming.event
-    created_at = stores.cache.created_at(stores.catalogue, event.customer)
+def _accounts(events: list[Read], stores: Stores) -> dict[str, str | None]:
+    """When each customer of a request was created, None where there is no such customer.
+
+    Customers that cannot be read just now, and those after the first such, are left out: their events are not stored.
+    """
+    accounts: dict[str, str | None] = {}
+    for read in events:
+        if isinstance(read.found, Incoming) and read.found.event.customer not in accounts:
+            customer = read.found.event.customer
+            try:
+                accounts[customer] = stores.cache.created_at(stores.catalogue, customer)
+            except TransientError:
+                break
+    return accounts
+
+
+def _judged(incoming: Incoming, accounts: Mapping[str, str | None], now: str) -> Incoming | EventRejected | None:
+    """What only account and clock can tell: unknown customer, time before the account or ahead; None for not known."""
+    event = incoming.event
+    if event.customer not in accounts:
+        return None
+    created_at = accounts[event.customer]
     if created_at is None:
         return EventRejected("subject", event.customer, "no such customer; create it first or correct the subject")
     if event.time < created_at:
         return EventRejected("time", event.time, f"the customer's account exists since {created_at}; check the clock")
     if event.time > from_datetime(to_datetime(now) + timedelta(seconds=MAX_AHEAD_S)):
         return EventRejected("time", event.time, f"more than {MAX_AHEAD_S} s ahead of {now}; check the sender's clock")
-    return None
+    return incoming
 
 
-def _store(customer: str, positions: list[int], work: _Work) -> int:
+def _store(customer: str, events: list[_Placed], work: _Work) -> int:
     """Store one customer's events and write their results; answers how many of the accepted ones are parked."""
-    incoming = [item for position in positions if (item := work.events[position].incoming) is not None]
-    outcomes = work.stores.recorder.record(customer, incoming, work.now)
+    outcomes = work.stores.recorder.record(customer, [placed.incoming for placed in events], work.now)
     accepted: list[UsageEvent] = []
     places: list[int] = []
-    for position, item, outcome in zip(positions, incoming, outcomes, strict=True):
+    for (position, item), outcome in zip(events, outcomes, strict=True):
         result = {"index": position, "id": item.event.id, "source": item.event.source, "status": outcome.status}
         if outcome.status == "accepted":
             result["hash"] = item.event.content_hash
@@ -103,8 +128,16 @@ def _store(customer: str, positions: list[int], work: _Work) -> int:
             if outcome.status == "conflict":
                 result |= {"hash": item.event.content_hash, "detail": _CONFLICT}
         work.results[position] = result
+    try:
+        prices = work.stores.cache.unpriced(work.stores.catalogue, accepted)
+    except (TransientError, NotFound, BillingError) as error:
+        # The events are stored; the counters' watch looks for their prices again and alerts.
+        logger().warning("prices not read", extra={"error": type(error).__name__, "customer": customer})
+        for position in places:
+            work.results[position]["detail"] = _PRICES_NOT_READ
+        return 0
     parked = 0
-    for position, unpriced in zip(places, work.stores.cache.unpriced(work.stores.catalogue, accepted), strict=True):
+    for position, unpriced in zip(places, prices, strict=True):
         if unpriced is not None:
             work.results[position]["parked"] = {"reason": unpriced.code, "detail": unpriced.detail}
             parked += 1
@@ -115,12 +148,13 @@ _CONFLICT = (
     "an event with this source and id is stored with other content; nothing was changed. "
     "Send a new event under an id of its own."
 )
+_PRICES_NOT_READ = "stored; whether it has a price could not be looked up just now, the usage view says so"
 
 
-def _rejected(position: int, read: Read, rejection: EventRejected) -> dict[str, Any]:
+def _rejected(position: int, name: Mapping[str, Any], rejection: EventRejected) -> dict[str, Any]:
     return {
         "index": position,
-        **read.name,
+        **name,
         "status": "rejected",
         "detail": str(rejection),
         "field": rejection.field,
@@ -153,8 +187,7 @@ def _answer(reading: Reading, results: list[dict[str, Any]], parked: int) -> Res
 def _handle(event: dict[str, Any]) -> Response:
     caller = caller_of(event)
     caller.require("ingest")
-    table = runtime.setting("CATALOGUE_TABLE")
-    cache = _caches.setdefault(table, PricingCache())
+    cache = cache_of(clients.dynamodb(), runtime.setting("CATALOGUE_TABLE"))
     return ingest_usage(
         body_of(event),
         event.get("headers") or {},

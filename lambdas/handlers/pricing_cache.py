@@ -7,7 +7,8 @@ exist by now: it is looked up again before an event is called unknown or parked.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
 
 from lambdas.billing.documents import Contract, read_plan
 from lambdas.billing.pricing import Pricing, Unpriced
@@ -15,6 +16,17 @@ from lambdas.billing.times import day_start
 from lambdas.billing.usage import UsageEvent
 from lambdas.store.catalogue import Catalogue
 from lambdas.store.errors import NotFound
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+_caches: WeakKeyDictionary[DynamoDBClient, dict[str, PricingCache]] = WeakKeyDictionary()
+
+
+def cache_of(client: DynamoDBClient, table: str) -> PricingCache:
+    """What this process knows of a catalogue table. It is forgotten with the client that it was read with."""
+    return _caches.setdefault(client, {}).setdefault(table, PricingCache())
 
 
 class Tariff(NamedTuple):
@@ -27,7 +39,9 @@ class Tariff(NamedTuple):
         """Why the event would be parked if it were rated now; None when it has a price or lies before activation."""
         if not self.starts:
             return Unpriced("no_contract", f"customer {event.customer} has no contract")
-        pricing = self.pricings[max(0, bisect_right(self.starts, event.time) - 1)]
+        if event.time < self.starts[0]:
+            return None  # rating excludes it as before activation; it waits for no price
+        pricing = self.pricings[bisect_right(self.starts, event.time) - 1]
         return pricing.unpriced(event.provider, event.model, event.quantities, event.time)
 
 

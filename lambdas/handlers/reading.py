@@ -30,8 +30,7 @@ class UnsupportedMode(Exception):
 class Read(NamedTuple):
     """One event of a request: checked, or why it is rejected. `name` is what could be read of its identity."""
 
-    incoming: Incoming | None
-    rejection: EventRejected | None
+    found: Incoming | EventRejected
     name: dict[str, Any]
 
 
@@ -68,12 +67,12 @@ def _read(raw: str, value: Any, key_customer: str | None) -> Read:
     encoded = raw.encode("utf-8", "surrogatepass")
     if len(encoded) > MAX_EVENT_BYTES:
         rejection = EventRejected("event", f"{len(encoded)} bytes", f"an event has at most {MAX_EVENT_BYTES} bytes")
-        return Read(None, rejection, name)
+        return Read(rejection, name)
     try:
         event: UsageEvent = read_event(value, key_customer)
     except EventRejected as rejection:
-        return Read(None, rejection, name)
-    return Read(Incoming(event, raw, hashlib.sha256(encoded).hexdigest()), None, name)
+        return Read(rejection, name)
+    return Read(Incoming(event, raw, hashlib.sha256(encoded).hexdigest()), name)
 
 
 def _read_binary(text: str, headers: Mapping[str, str], key_customer: str | None) -> Read:
@@ -82,7 +81,7 @@ def _read_binary(text: str, headers: Mapping[str, str], key_customer: str | None
     try:
         value = from_binary_mode(kept, parse(text))
     except EventRejected as rejection:
-        return Read(None, rejection, {"id": headers.get("ce-id"), "source": headers.get("ce-source")})
+        return Read(rejection, _name({"id": headers.get("ce-id"), "source": headers.get("ce-source")}))
     return _read(raw, value, key_customer)
 
 

@@ -6,6 +6,8 @@ in `local` several functions with different environments share one process.
 
 from __future__ import annotations
 
+import time
+
 from lambdas.handlers.runtime import environment, fresh_name, setting
 from lambdas.store import clients
 from lambdas.store.billing import Billing
@@ -16,6 +18,9 @@ from lambdas.store.ledger import Ledger
 from lambdas.store.outbox import Outbox
 from lambdas.store.recorder import UsageRecorder
 from lambdas.store.usage import UsageStore
+
+INGEST_PATIENCE_S = 15
+"""The function has 29 s and API Gateway 30; one slow call of the SDK may still be under way."""
 
 
 def catalogue() -> Catalogue:
@@ -29,8 +34,14 @@ def sealed_periods() -> SealedPeriods:
 
 
 def recorder() -> UsageRecorder:
-    """The writer of usage."""
-    return UsageRecorder(clients.dynamodb(), setting("USAGE_TABLE"), setting("COUNTERS_TABLE"), fresh_name=fresh_name)
+    """The writer of usage, for one request: it begins nothing after `INGEST_PATIENCE_S`."""
+    return UsageRecorder(
+        clients.dynamodb(),
+        setting("USAGE_TABLE"),
+        setting("COUNTERS_TABLE"),
+        fresh_name=fresh_name,
+        until=time.monotonic() + INGEST_PATIENCE_S,
+    )
 
 
 def usage() -> UsageStore:

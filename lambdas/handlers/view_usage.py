@@ -77,10 +77,12 @@ def _unpriced(customer: str, day: str, counted: DayCounters, tariff: Tariff) -> 
 
 def _days_asked(event: dict[str, Any], now: str) -> tuple[str, str]:
     """`?period=2026-11`, or `?from=2026-11-01&to=2026-11-16` (both included), or the present month."""
-    first, last = query_parameter(event, "from"), query_parameter(event, "to")
+    first, last, period = (query_parameter(event, name) for name in ("from", "to", "period"))
     if first is None and last is None:
-        days = month_period(query_parameter(event, "period") or now[:7]).days()
+        days = month_period(now[:7] if period is None else period).days()
         return days[0], days[-1]
+    if period is not None:
+        raise DocumentRefused("period", period, "give both from and to, or period, or none")
     if first is None or last is None:
         raise DocumentRefused("from" if first is None else "to", None, "give both from and to, or period, or none")
     day_start(first, "from")
