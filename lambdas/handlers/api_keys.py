@@ -76,9 +76,13 @@ def read_key_request(document: Any) -> tuple[str, str, tuple[str, ...]]:
 
 
 def read_key_name(name: Any) -> str:
-    """A name that says who holds the key."""
+    """A name that says who holds the key. A refusal does not quote it: someone may have pasted a key."""
     if type(name) is not str or not 0 < len(name) <= _MAX_NAME_LENGTH or not name.isprintable():
-        raise DocumentRefused("name", name, f"1 to {_MAX_NAME_LENGTH} printable characters")
+        raise DocumentRefused("name", "(not shown)", f"1 to {_MAX_NAME_LENGTH} printable characters")
+    if _TEXT.search(name):
+        raise DocumentRefused(
+            "name", "(not shown)", "this holds the text of a key; name who uses it, and revoke that key"
+        )
     return name
 
 
