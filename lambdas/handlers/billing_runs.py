@@ -1,4 +1,4 @@
-"""POST and GET /v1/billing-runs, and the monthly rule: a run is opened once, and one execution at a time works on it."""
+"""POST and GET /v1/billing-runs, and the monthly rule: each run is opened once, with one execution at a time."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ def list_invoices(
     caller: Caller, *, entity: str | None, customer: str | None, year: int, wanted: Wanted, billing: Billing
 ) -> Page:
     """Invoices of a customer, latest period first, or (finance) of an issuing entity and year, last number first."""
+    caller.require("customer", "finance")
     if entity is not None and customer is None:
         caller.require("finance")
         caller.require_customer("*")
@@ -32,7 +33,6 @@ def list_invoices(
     customer = customer or caller.bound_customer
     if entity is not None or customer is None:
         raise DocumentRefused("customer", customer, "give ?customer=..., or ?entity=...&year=... for all of an entity")
-    caller.require("customer", "finance")
     caller.require_customer(customer)
     return billing.invoices_of_customer(customer, cursor=wanted.cursor, limit=wanted.limit)
 
