@@ -391,9 +391,7 @@ def test_bytes_before_between_and_behind_the_members_are_refused() -> None:
 
 def test_a_bomb_is_refused_at_its_declared_size() -> None:
     files = {**unpacked(genuine()), "frozen.json": b"[" + b" " * 20_000_000 + b"]"}
-    assert first_difference(files) == Difference(
-        "frozen.json", None, "size", "at most 1048576 bytes", "20000002 bytes"
-    )
+    assert first_difference(files) == Difference("frozen.json", None, "size", "at most 1048576 bytes", "20000002 bytes")
 
 
 def test_a_row_without_end_is_refused_when_it_is_too_long() -> None:
