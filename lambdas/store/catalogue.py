@@ -128,7 +128,7 @@ class _Item(Model):
     revoked_at = UnicodeAttribute(null=True)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8)
 def _items_of(client: DynamoDBClient, table: str) -> type[_Item]:
     """The model of one table on our own client, instead of a client that PynamoDB makes for each model."""
     meta = type("Meta", (), {"table_name": table, "region": client.meta.region_name})
