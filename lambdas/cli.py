@@ -18,7 +18,7 @@ from lambdas.billing.archive import Archive
 from lambdas.billing.bundle import DOES_NOT_PROVE, PROVES, block_names
 from lambdas.billing.errors import BillingError, NotABundle
 from lambdas.billing.explain import explain_charges, explain_exclusion, explain_line, explain_posting
-from lambdas.billing.verify import Facts, read_document, verify_bundle
+from lambdas.billing.verify import Facts, open_bundle, read_document, verify_bundle
 
 NOT_SIGNED = "signature not checked: this release has no signature yet"
 OK, DIFFERENT, NO_BUNDLE = 0, 1, 2
@@ -125,7 +125,7 @@ def _row(archive: Archive, file: str, source: str, event_id: str) -> str | None:
 
 
 def _opened(file: BinaryIO) -> Archive:
-    archive = Archive(file)
+    archive = open_bundle(file)
     archive.check_layout()
     return archive
 

@@ -105,13 +105,19 @@ def verify_bundle(source: BinaryIO | Path | str) -> Report:
     if isinstance(source, str | Path):
         with Path(source).open("rb") as file:
             return verify_bundle(file)
-    archive = Archive(source)
-    if MANIFEST not in archive.names and "invoice.json" not in archive.names:
-        raise NotABundle("file", "a zip without MANIFEST.json", "give a bundle of an invoice")
+    archive = open_bundle(source)
     try:
         return Report((), _verify(archive))
     except BundleDiffers as error:
         return Report((error.difference,), None)
+
+
+def open_bundle(file: BinaryIO) -> Archive:
+    """The zip of a bundle, nothing checked yet. Raises NotABundle for another zip or no zip."""
+    archive = Archive(file)
+    if MANIFEST not in archive.names and "invoice.json" not in archive.names:
+        raise NotABundle("file", "a zip without MANIFEST.json", "give a bundle of an invoice")
+    return archive
 
 
 def read_document(archive: Archive, name: str) -> tuple[bytes, dict[str, Any]]:
