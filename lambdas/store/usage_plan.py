@@ -91,7 +91,15 @@ def plan(request: Request, positions: Sequence[int], lane: int, tables: Tables, 
     for hour, of_hour in hours.items():
         for segment, held in _segments(request, hour, lane, of_hour, fresh_name):
             keys.append(segment.key)
-            segments.append({"Put": {"TableName": tables.usage, "Item": segment_item(segment)}})
+            segments.append(
+                {
+                    "Put": {
+                        "TableName": tables.usage,
+                        "Item": segment_item(segment),
+                        "ConditionExpression": "attribute_not_exists(pk)",  # evidence is never written over
+                    }
+                }
+            )
             for index, position in enumerate(held):
                 claimed.append(position)
                 item = request.incoming[position]

@@ -141,6 +141,13 @@ class World:
     def usage_is_empty(self) -> bool:
         return not self.items("usage") and not self.items("counters")
 
+    def forget_usage(self) -> None:
+        """As if no usage had ever been sent; the catalogue stays. Quicker than a fresh world."""
+        for table in ("usage", "counters", "outbox"):
+            clients.dynamodb().delete_table(TableName=name_of(table))
+            create_table(table)
+        self.clock.move_to(NOW)
+
 
 @contextmanager
 def world() -> Iterator[World]:
@@ -158,13 +165,7 @@ def world() -> Iterator[World]:
     entry.logger.cache_clear()
     with patch.dict(os.environ, environment), made_exact(clock), mock_aws(), limits.enforced():
         for table in TABLES:
-            clients.dynamodb().create_table(
-                TableName=name_of(table),
-                BillingMode="PAY_PER_REQUEST",
-                AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
-                KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            )
-        clients.event_bridge().create_event_bus(Name=BUS)
+            create_table(table)
         runtime.set_clock(clock.now)
         try:
             yield World(clock)
@@ -172,6 +173,15 @@ def world() -> Iterator[World]:
             runtime.set_clock(None)
             clients.forget_clients()
             entry.logger.cache_clear()
+
+
+def create_table(table: str) -> None:
+    clients.dynamodb().create_table(
+        TableName=name_of(table),
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    )
 
 
 def name_of(table: str) -> str:

@@ -16,12 +16,18 @@ TIME = "2026-11-16T10:15:46.680590Z"
 OTHER = {"input": 375, "output": 44}
 
 
-@pytest.fixture
-def billproof() -> Iterator[World]:
+@pytest.fixture(scope="module")
+def published() -> Iterator[World]:
     with world() as running:
         running.publish(["acme", "umbra"])
         yield running
-        assert_invariants(running)
+
+
+@pytest.fixture
+def billproof(published: World) -> Iterator[World]:
+    published.forget_usage()
+    yield published
+    assert_invariants(published)
 
 
 def hash_of(sent: dict[str, Any]) -> str:
