@@ -20,6 +20,7 @@ from lambdas.store.billing import (
     BUNDLED,
     DONE,
     FAILED,
+    FROZEN,
     INCOMPLETE,
     ISSUED,
     SEALED,
@@ -124,7 +125,7 @@ def account_faults(account: Account, invoices: Mapping[str, Invoice], journal: J
         add_sums(billed, totals["excluded_quantities"])
         for name in sorted({*billed, *account.sums}):
             check(f"rated + excluded + parked {name}", billed.get(name, 0), account.sums.get(name, 0))
-        if totals["parked_usage"] == "block":
+        if totals["parked_usage"] == "block" and account.status != FROZEN:
             check("parked events", totals["excluded"].get(PARKED, 0), 0)
     if account.status in (ISSUED, BUNDLED):
         invoice = invoices.get(account.customer)

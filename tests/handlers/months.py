@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lambdas.billing.usage import read_event
@@ -19,6 +19,7 @@ from lambdas.handlers.rate_shard import rate_shard
 from lambdas.handlers.seal_run import seal_run
 from lambdas.store import clients
 from lambdas.store.billing import Account, Run
+from lambdas.store.errors import TransientError
 from lambdas.store.usage_items import Incoming
 from tests.store.catalogue_documents import CONTRACT, ENTITY, PLAN, STANDARD
 
@@ -143,31 +144,44 @@ def fail(run_id: str, customer: str, attempt: int, error: Exception) -> dict[str
 
 
 def execute(run_id: str = RUN_ID, execution: str = "one", *, now: str = FROZEN_AT, **options: Any) -> dict[str, Any]:
-    """One whole execution, step by step, with the state machine's catches; the answer of the last step."""
-    opened = step_open(run_id, execution)
+    """One whole execution, step by step, with the state machine's retries and catches; the answer of the last step."""
+    rating = {name: options.pop(name) for name in ("block_rows",) if name in options}
+    opened = retried(lambda: step_open(run_id, execution))
     customers = [entry["customer"] for entry in stores.evidence().get_json(opened["accounts_key"])]
-    block_options = {name: options.pop(name) for name in ("block_rows",) if name in options}
-    for customer in customers:
-        try:
-            step_freeze(run_id, customer, now=now, **options)
-        except Exception as error:
-            fail(run_id, customer, opened["attempt"], error)
-    for customer in customers:
-        try:
-            plan = step_freeze(run_id, customer, now=now, **options)
-            for shard in plan["shards"]:
-                step_rate(run_id, customer, plan["freeze"], shard["n"], **block_options)
-            step_draft(run_id, customer)
-        except Exception as error:
-            fail(run_id, customer, opened["attempt"], error)
-    while step_issue(run_id)["remaining"]:
+
+    def for_each_account(work: Callable[[str], object]) -> None:
+        for customer in customers:
+            try:
+                work(customer)
+            except Exception as error:
+                caught = error
+                retried(lambda customer=customer, caught=caught: fail(run_id, customer, opened["attempt"], caught))
+
+    def freeze(customer: str) -> dict[str, Any]:
+        return retried(lambda: step_freeze(run_id, customer, now=now, **options))
+
+    def draft(customer: str) -> None:
+        plan = freeze(customer)
+        for shard in plan["shards"]:
+            retried(lambda n=shard["n"]: step_rate(run_id, customer, plan["freeze"], n, **rating))
+        retried(lambda: step_draft(run_id, customer))
+
+    for_each_account(freeze)
+    for_each_account(draft)
+    while retried(lambda: step_issue(run_id))["remaining"]:
         pass
-    for customer in customers:
+    for_each_account(lambda customer: retried(lambda: step_bundle(run_id, customer)))
+    return retried(lambda: step_seal(run_id, opened["attempt"]))
+
+
+def retried(step: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """Step Functions repeats a step that raised TransientError, and no other."""
+    for _ in range(5):
         try:
-            step_bundle(run_id, customer)
-        except Exception as error:
-            fail(run_id, customer, opened["attempt"], error)
-    return step_seal(run_id, opened["attempt"])
+            return step()
+        except TransientError:
+            continue
+    return step()
 
 
 def account_of(customer: str, run_id: str = RUN_ID) -> Account:
