@@ -22,7 +22,7 @@ ACCESS = {
     "manage_catalogue": Access(catalogue=READ_WRITE, billing=READ),
     "create_operator_key": Access(catalogue=READ_WRITE),
     "billing_runs": Access(billing=READ_WRITE, catalogue=READ),
-    "read_invoices": Access(billing=READ, evidence_get=(BUNDLES,)),
+    "read_invoices": Access(billing=READ, evidence_get=BOTH),
     "trace_charge": Access(usage=READ, billing=READ, ledger=READ, catalogue=READ, evidence_get=BOTH),
     "watch_limits": Access(catalogue=READ, outbox=READ_WRITE),
     "open_run": Access(billing=READ_WRITE, catalogue=READ, evidence_get=(RUNS,), evidence_put=(RUNS,)),
