@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from local.event_bus import EventBus
 from local.functions import Function, Functions
 from local.http_api import HttpApi
 from local.invocations import answered_in_process
+from local.output import FunctionLog, unroute
 from local.s3_links import signed_here
 from local.serialised import one_call_at_a_time
 from local.stack import Resource, Stack
@@ -31,22 +32,28 @@ from local.streams import Streams
 _MOTO: DefaultConfig = {
     "core": {"mock_credentials": False, "reset_boto3_session": True},
     "stepfunctions": {"execute_state_machine": True},
-    "lambda": {"use_docker": False},
 }
 
 
-def deploy(template: Path | str | Mapping[str, Any], clock: Clock | None = None) -> Deployment:
+def deploy(
+    template: Path | str | Mapping[str, Any], clock: Clock | None = None, *, log: Path | None = None
+) -> Deployment:
     """Deploy a template (a file, or its content) and answer the running deployment.
 
     Raises UnknownResource or UnknownProperty for anything that coverage.toml does not account for, before anything
-    is created. One deployment at a time; close it before the next.
+    is created. Deployments may follow each other in one process, or nest: the one made last is closed first, and
+    until then answers for both. What functions print is kept in `functions.log`
+    of the deployment, and in the file `log` where one is given.
     """
     content = template if isinstance(template, Mapping) else json.loads(Path(template).read_text("utf-8"))
-    name = "Local" if isinstance(template, Mapping) else Path(template).name.partition(".")[0]
+    name = f"Local-{len(_clocks) + 1}" if isinstance(template, Mapping) else Path(template).name.partition(".")[0]
     uses = coverage.check(content)
     clock = clock or Clock()
     serving: list[str] = []
     undo = ExitStack()
+    function_log = FunctionLog(log)
+    undo.callback(function_log.close)
+    undo.callback(unroute)
     try:
         undo.enter_context(walled())
         undo.enter_context(mock_aws(config=_MOTO))
@@ -55,7 +62,7 @@ def deploy(template: Path | str | Mapping[str, Any], clock: Clock | None = None)
         undo.enter_context(signed_here(clock, lambda: serving[0] if serving else None))
         created = stack.create(content, name)
         apply_all(created)
-        functions = Functions([_function(r) for r in created.of_type("AWS::Lambda::Function")])
+        functions = Functions([_function(r) for r in created.of_type("AWS::Lambda::Function")], function_log)
         calls = AsyncCalls(functions, _async_settings(created, functions), clock)
         undo.enter_context(answered_in_process(functions, calls.add))
         bus = EventBus(created, functions, calls, clock)
@@ -72,12 +79,26 @@ def deploy(template: Path | str | Mapping[str, Any], clock: Clock | None = None)
             undo=undo,
             serving=serving,
         )
-        undo.callback(runtime.set_clock, None)
-        runtime.set_clock(clock.now)
+        undo.enter_context(_handlers_go_by(clock))
     except BaseException:
         undo.close()
         raise
     return deployment
+
+
+_clocks: list[Clock] = []
+
+
+@contextmanager
+def _handlers_go_by(clock: Clock) -> Iterator[None]:
+    """Give the handlers this clock, and then again the one before."""
+    _clocks.append(clock)
+    runtime.set_clock(clock.now)
+    try:
+        yield
+    finally:
+        _clocks.pop()
+        runtime.set_clock(_clocks[-1].now if _clocks else None)
 
 
 def _function(resource: Resource) -> Function:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 from unittest.mock import patch
 
 from moto.core.responses import ActionResult
+from moto.core.utils import method_names_from_class
 from moto.dynamodb.comparisons import get_expected
 from moto.dynamodb.exceptions import ConditionalCheckFailed
 from moto.dynamodb.models import DynamoDBBackend
@@ -24,6 +26,7 @@ from local.clock import Clock
 from local.dynamodb_items import (
     condition_of,
     current_item,
+    item_size,
     key_of,
     make_item,
     store,
@@ -31,6 +34,7 @@ from local.dynamodb_items import (
     updated_item,
 )
 from local.dynamodb_transactions import Tokens, transact
+from local.dynamodb_wire import WireResult
 
 _one_call = threading.RLock()
 """Held by every DynamoDB call in this process. Moto checks and writes without any lock of its own."""
@@ -43,6 +47,9 @@ def made_exact(clock: Clock) -> Iterator[None]:
         for target, name, replacement in (*_writes(), *_reads(), *_numbers(), *_handler(Tokens(clock))):
             replaced.enter_context(patch.object(target, name, replacement))
         replaced.enter_context(patch("moto.dynamodb.responses.TRANSACTION_MAX_ITEMS", 100))
+        replaced.enter_context(patch("moto.dynamodb.responses.DynamoResult", WireResult))
+        # asked with every call, always with the same answer
+        replaced.enter_context(patch("moto.core.responses.method_names_from_class", cache(method_names_from_class)))
         yield
 
 
@@ -223,6 +230,7 @@ def _reads() -> list[_Replacement]:
         (Table, "query", query),
         (Table, "all_items", dynamodb_reads.all_items),
         (Item, "project", project),
+        (Item, "size", item_size),
     ]
 
 

@@ -30,6 +30,7 @@ from moto.dynamodb.parsing.expressions import UpdateExpressionParser  # type: ig
 from moto.dynamodb.parsing.validators import UpdateExpressionValidator
 
 from local import dynamodb_numbers as numbers
+from local.dynamodb_updates import Attributes, Clause, apply_clauses, simple_update
 
 ITEM_LIMIT_BYTES = 400 * 1024
 
@@ -166,6 +167,13 @@ def updated_item(
     values: Mapping[str, Any] | None,
 ) -> Item:
     """What an update makes of an item (or of nothing). The current item stays as it is."""
+    clauses = simple_update(expression, names or {})
+    if clauses is not None and not _touches_key(table, clauses, names or {}):
+        item = _bare_item(key)
+        before = current.attrs if current is not None else _key_attributes(table, key)
+        after = apply_clauses(clauses, before, names or {}, values or {})
+        dict.update(item.attrs, after)
+        return _checked_update(item)
     item = _copy_or_new(table, key, current)
     parsed = UpdateExpressionParser.make(expression)
     validated = UpdateExpressionValidator(
@@ -188,11 +196,18 @@ def updated_by_attributes(table: Table, key: Key, current: Item | None, updates:
     return _checked_update(item)
 
 
+def _touches_key(table: Table, clauses: tuple[Clause, ...], names: Mapping[str, str]) -> bool:
+    return any(names.get(clause.attribute, clause.attribute) in table.table_key_attrs for clause in clauses)
+
+
+def _key_attributes(table: Table, key: Key) -> Attributes:
+    return {name: part for name, part in zip(table.table_key_attrs, key, strict=False) if part is not None}
+
+
 def _copy_or_new(table: Table, key: Key, current: Item | None) -> Item:
     item = _bare_item(key)
     if current is None:
-        for name, part in zip(table.table_key_attrs, key, strict=False):
-            dict.__setitem__(item.attrs, name, part)
+        dict.update(item.attrs, _key_attributes(table, key))
     else:
         for name, value in current.attrs.items():
             dict.__setitem__(item.attrs, name, value.__deepcopy__({}))

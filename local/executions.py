@@ -30,7 +30,7 @@ class Execution:
 
 
 def all_executions() -> list[Execution]:
-    """Every execution of every state machine, in the order of their starts."""
+    """Every execution of every state machine of the account, in the order of their starts."""
     states = client("stepfunctions")
     found = [states.describe_execution(executionArn=arn) for arn in _arns(None)]
     found.sort(key=lambda described: described["startDate"])

@@ -20,8 +20,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lambdas.handlers import runtime
+from local import output
 from local.aws import REGION, function_arn
 from local.errors import FunctionFailed, UnknownFunction
+from local.output import FunctionLog
 
 RESPONSE_LIMIT_BYTES = 6_291_556
 REQUEST_LIMIT_BYTES = 6_291_456
@@ -83,7 +85,8 @@ class Context:
 class Functions:
     """All functions of a deployment, and the failures of their calls."""
 
-    def __init__(self, functions: list[Function]) -> None:
+    def __init__(self, functions: list[Function], log: FunctionLog) -> None:
+        self.log = log
         self._by_name: dict[str, Function] = {}
         for function in functions:
             for name in (function.logical_id, function.name, function.arn):
@@ -130,7 +133,7 @@ class Functions:
             log_group_name=f"/aws/lambda/{function.name}",
             deadline_s=time.monotonic() + function.timeout_s,
         )
-        answer = contextvars.Context().run(_run, function, json.loads(payload), context)
+        answer = contextvars.Context().run(_run, function, json.loads(payload), context, self.log)
         if len(answer) > RESPONSE_LIMIT_BYTES:
             raise FunctionFailed(
                 function.name,
@@ -140,8 +143,10 @@ class Functions:
         return answer
 
 
-def _run(function: Function, event: Any, context: Context) -> bytes:
+def _run(function: Function, event: Any, context: Context, log: FunctionLog) -> bytes:
     runtime.environment.set(function.full_environment())
+    output.current.set(log)
+    output.route()
     try:
         answer = _import(function)(event, context)
     except FunctionFailed:

@@ -134,7 +134,7 @@ def _object(bucket: str, key: str, query: dict[str, str], method: str, headers: 
     answer_headers = {
         "content-type": found.get("ContentType", "binary/octet-stream"),
         "etag": found["ETag"],
-        "last-modified": format_datetime(found["LastModified"], usegmt=True),
+        "last-modified": format_datetime(found["LastModified"].astimezone(UTC), usegmt=True),
         "accept-ranges": "bytes",
     }
     optional = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +10,8 @@ from typing import Any
 
 from local.http_api import BODY_LIMIT_BYTES
 from local.http_messages import Request, Response, message
+
+_log = logging.getLogger("local.server")
 
 HOST = "127.0.0.1"
 _IDLE_S = 60.0
@@ -84,7 +87,11 @@ def _handler_class(handle: Handle) -> type[BaseHTTPRequestHandler]:
                 return message(413, "Request Entity Too Large")
             path, _, query = self.path.partition("?")
             headers = [(name, value) for name, value in self.headers.items()]
-            return handle(Request(self.command, path, query, headers, body, self.client_address[0]))
+            try:
+                return handle(Request(self.command, path, query, headers, body, self.client_address[0]))
+            except Exception:
+                _log.exception("%s %s", self.command, path)
+                return message(500, "Internal Server Error")
 
         def _body(self) -> bytes | None:
             """The request's body; None where it is over the limit."""

@@ -28,6 +28,7 @@ from local.intrinsics import Resolver, parameter_values
 
 ASSETS_BUCKET = "local-assets"
 ASSET_KEY = "empty.zip"
+_SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9]+(?:\.\w+)?)\}")
 _WHOLE_PERCENTAGE = re.compile(r'("ToleratedFailurePercentage":\s*\d+)(?=\s*[,}])')
 STORED_PARAMETERS = {"/cdk-bootstrap/hnb659fds/version": "30"}
 """What `cdk bootstrap` leaves in an account and templates read."""
@@ -101,7 +102,8 @@ def _store_bootstrap() -> None:
     ssm, s3 = client("ssm"), client("s3")
     for name, value in STORED_PARAMETERS.items():
         ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
-    s3.create_bucket(Bucket=ASSETS_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    if ASSETS_BUCKET not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=ASSETS_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     empty = io.BytesIO()
     with zipfile.ZipFile(empty, "w") as archive:
         archive.writestr("README", "handlers are imported from the checkout")
@@ -111,6 +113,12 @@ def _store_bootstrap() -> None:
 def _moto_template(template: Mapping[str, Any], local_ids: Mapping[str, str]) -> dict[str, Any]:
     """The template without what moto cannot create; references to that become plain values."""
     types = {logical_id: resource["Type"] for logical_id, resource in template["Resources"].items()}
+
+    def substitute(match: re.Match[str]) -> str:
+        logical_id, _, name = match[1].partition(".")
+        if logical_id not in local_ids:
+            return match[0]
+        return _local_attribute(types[logical_id], local_ids[logical_id], name) if name else local_ids[logical_id]
 
     def replace(value: Any) -> Any:
         if isinstance(value, list):
@@ -122,6 +130,10 @@ def _moto_template(template: Mapping[str, Any], local_ids: Mapping[str, str]) ->
         if set(value) == {"Fn::GetAtt"} and value["Fn::GetAtt"][0] in local_ids:
             logical_id, name = value["Fn::GetAtt"]
             return _local_attribute(types[logical_id], local_ids[logical_id], name)
+        if set(value) == {"Fn::Sub"}:
+            text, *variables = [value["Fn::Sub"]] if isinstance(value["Fn::Sub"], str) else value["Fn::Sub"]
+            text = _SUBSTITUTION.sub(substitute, text)
+            return {"Fn::Sub": [text, *replace(variables)] if variables else text}
         return {key: replace(member) for key, member in value.items()}
 
     resources = {

@@ -152,7 +152,7 @@ class Streams:
 
 def _as_lambda_record(record: Mapping[str, Any], stream_arn: str) -> Record:
     """A record as Lambda gives it to a function: times as numbers, binaries as base64."""
-    return {**_plain(record), "eventSourceARN": stream_arn}
+    return {**_plain(record), "awsRegion": REGION, "eventSourceARN": stream_arn}
 
 
 def _plain(value: Any) -> Any:
