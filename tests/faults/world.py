@@ -141,6 +141,10 @@ class World:
     def usage_is_empty(self) -> bool:
         return not self.items("usage") and not self.items("counters")
 
+    def make_bus(self) -> None:
+        """The bus that alerts go to."""
+        clients.event_bridge().create_event_bus(Name=BUS)
+
     def forget_usage(self) -> None:
         """As if no usage had ever been sent; the catalogue stays. Quicker than a fresh world."""
         for table in ("usage", "counters", "outbox"):
