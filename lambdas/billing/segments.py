@@ -93,7 +93,7 @@ def usage_line(event: StoredEvent, segment_key: str, received_at: str) -> str:
     row = event.row
     return (
         f'["{row.time}",{encode_string(row.source)},{encode_string(row.id)},{row.revision},{encode_string(segment_key)},'
-        f'"{received_at}","{event.payload_sha256}",{encode_string(event.raw)}]\n'
+        f'{encode_string(received_at)},"{event.payload_sha256}",{encode_string(event.raw)}]\n'
     )
 
 

@@ -340,6 +340,8 @@ class _Segments:
         if frozen is None:
             raise differs(file, "segment", "one of frozen.json that is not full yet", key, row)
         if key not in self._open:
+            with _named(file, row):
+                canonical_time(received_at, "received")
             self._open[key] = (received_at, [], {})
         first_received_at, events, sums = self._open[key]
         if received_at != first_received_at:
@@ -449,13 +451,13 @@ def _first_difference(expected: Any, found: Any, path: str) -> tuple[str, Any, A
 
 
 @contextmanager
-def _named(file: str) -> Iterator[None]:
+def _named(file: str, row: int | None = None) -> Iterator[None]:
     """Anything that reading this file raises is a difference in it."""
     try:
         yield
     except BundleDiffers:
         raise
     except BillingError as error:
-        raise differs(file, error.field, error.remedy, error.value) from None
+        raise differs(file, error.field, error.remedy, error.value, row) from None
     except _MALFORMED as error:
-        raise differs(file, "content", "well formed", repr(error)) from None
+        raise differs(file, "content", "well formed", repr(error), row) from None

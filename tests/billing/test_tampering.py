@@ -431,3 +431,103 @@ def test_hash_of_the_invoice_is_in_the_journal() -> None:
     files = unpacked(genuine())
     journal = json.loads(files["journal.json"])
     assert journal["reference"]["invoice_hash"] == content_hash(json.loads(files["invoice.json"]))
+
+
+HOSTILE: list[Any] = [
+    None,
+    True,
+    -1,
+    10**60,
+    "",
+    "\x00",
+    "x" * 5000,
+    [],
+    {},
+    [[]],
+    {"a": []},
+    [None] * 3,
+    "2026-11",
+    "0",
+    "-0.0",
+]
+
+
+def replaced_somewhere(value: Any, dice: random.Random) -> Any:
+    """A JSON value with one member, at any depth, replaced by something that has no business there."""
+    if dice.random() < 0.3 or not isinstance(value, dict | list) or not value:
+        return dice.choice(HOSTILE)
+    if isinstance(value, list):
+        at = dice.randrange(len(value))
+        return [*value[:at], replaced_somewhere(value[at], dice), *value[at + 1 :]]
+    name = dice.choice(list(value))
+    if dice.random() < 0.1:
+        return {other: member for other, member in value.items() if other != name}
+    return {**value, name: replaced_somewhere(value[name], dice)}
+
+
+def test_hostile_values_anywhere_are_differences_and_never_a_crash() -> None:
+    original = unpacked(genuine())
+    documents = [name for name in original if name.endswith(".json")]
+    rows = [name for name in original if name.endswith(".jsonl") and original[name]]
+    for seed in range(1500):
+        dice = random.Random(f"hostile {seed}")
+        files = dict(original)
+        if dice.random() < 0.6:
+            name = dice.choice(documents)
+            files[name] = canonical_bytes(replaced_somewhere(json.loads(files[name]), dice))
+        else:
+            name = dice.choice(rows)
+            lines = files[name].splitlines(keepends=True)
+            at = dice.randrange(len(lines))
+            lines[at] = as_rows([replaced_somewhere(json.loads(lines[at]), dice)])
+            files[name] = b"".join(lines)
+        if files != original:
+            assert first_difference(with_hashes_mended(files) if name != MANIFEST else files) is not None, seed
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b"null",
+        b"[]",
+        b"NaN",
+        b"{} ",
+        b"\xef\xbb\xbf{}",
+        b'{"a":1.5}',
+        b'{"a":1,"a":1}',
+        b'{"a":' + b"9" * 5000 + b"}",
+        b'{"a":"\\ud800"}',
+    ],
+)
+def test_a_document_that_is_no_canonical_object_is_a_difference(content: bytes) -> None:
+    original = unpacked(genuine())
+    for name in (name for name in original if name.endswith(".json")):
+        difference = first_difference({**original, name: content})
+        assert difference is not None and difference.file == name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b"[]",
+        b"{}",
+        b"null",
+        b"[1,2,3,4,5,6,7,8]",
+        b"9" * 5000,
+        b'["","","",0,"","","","\\ud800"]',
+        b'["","","",0,"\\ud800","","","{}"]',
+    ],
+)
+def test_a_row_that_is_no_row_is_a_difference(line: bytes) -> None:
+    for name in ("usage/00001.jsonl", "rated/00001.jsonl", "excluded/00001.jsonl"):
+        files = unpacked(genuine())
+        rows = files[name].splitlines()
+        files[name] = b"\n".join([rows[0], line, *rows[1:], b""])
+        difference = first_difference(files)
+        assert difference is not None and (difference.file, difference.row) == (name, 2)
