@@ -19,7 +19,8 @@ from typing import Any
 from lambdas.billing.times import month_period, to_datetime
 from local import report, sample
 from local.client import Client, RequestFailed, send_in_batches
-from local.deployment import Deployment, deployed
+from local.deploy import deploy
+from local.deployment import Deployment
 from local.trace_file import UnreadableTrace, read_trace
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     report.step("Deploying the synthesized template on this machine")
-    with deployed(TEMPLATE, log=options.out / "functions.log") as deployment:
+    options.out.mkdir(parents=True, exist_ok=True)
+    with deploy(TEMPLATE, log=options.out / "functions.log") as deployment:
         report.fact(deployment.summary)
         url = deployment.serve(options.port)
         report.fact(f"the API answers at {url}")
@@ -59,7 +61,7 @@ def _play(deployment: Deployment, url: str, trace: list[dict[str, Any]] | None, 
     period = month_period(trace[0]["time"][:7] if trace else sample.PERIOD)
     if trace and any(not period.contains(event["time"]) for event in trace):
         raise Played(f"the trace reaches beyond {period.name}; give a file of one calendar month")
-    deployment.clock.move_to(to_datetime(period.start))
+    deployment.clock.move_to(to_datetime(period.start) - timedelta(days=1))  # accounts exist before their usage
     key = deployment.invoke("lambdas.handlers.create_operator_key.handler", {"name": "make run"})["key"]
     operator = Client(url, key)
     _set_up(operator, period.start[:10], trace is not None)
@@ -76,7 +78,7 @@ def _play(deployment: Deployment, url: str, trace: list[dict[str, Any]] | None, 
         report.fact("a first price for mistral-large is published, dated back to the start of the month")
         operator.post(f"/v1/rate-cards/{sample.CARD}/versions", sample.FIRST_PRICE)
     deployment.clock.move_to(to_datetime(period.end) + timedelta(hours=6))
-    run = _bill(operator, period.name)
+    run = _bill(deployment, operator, period.name)
     invoices = operator.get("/v1/invoices", entity=sample.ENTITY["id"], year=run["opened_at"][:4])["invoices"]
     for summary in sorted(invoices, key=lambda item: str(item["number"])):
         report.invoice(operator.get(f"/v1/invoices/{summary['number']}")["invoice"])
@@ -104,20 +106,22 @@ def _send(operator: Client, events: list[dict[str, Any]]) -> dict[str, int]:
         return send_in_batches(operator.send_usage, events, progress=moved)
 
 
-def _bill(operator: Client, period: str) -> dict[str, Any]:
-    """Start the billing run and wait until it is sealed. Raises Played where it does not seal."""
+def _bill(deployment: Deployment, operator: Client, period: str) -> dict[str, Any]:
+    """Start the billing run and wait until its execution ends. Raises Played where it does not seal."""
     report.step(f"Billing run of {period}")
     run: dict[str, Any] = operator.post(
         "/v1/billing-runs", {"entity": sample.ENTITY["id"], "period": period, "mode": "final"}
     )
-    started = time.monotonic()
-    while run["status"] == "open" and time.monotonic() - started < 600:
+    running = True
+    while running:
         time.sleep(_POLL_S)
+        running = any(execution.status == "RUNNING" for execution in deployment.executions())
         run = operator.get(f"/v1/billing-runs/{run['run_id']}")
         report.run_progress(run)
     report.run_totals(run)
     if run["status"] != "sealed":
-        raise Played(f"the run ended {run['status']}: {run}")
+        failed = "; ".join(str(execution) for execution in deployment.executions() if execution.status != "SUCCEEDED")
+        raise Played(f"the run ended {run['status']}: {failed[:600]}")
     return run
 
 

@@ -168,6 +168,7 @@ class Evidence:
                 Key=key,
                 Body=body,
                 IfNoneMatch="*",
+                ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=b64encode(digest).decode(),
             )
         except ClientError as error:
