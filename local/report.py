@@ -8,8 +8,6 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-_WIDTH = 100
-
 
 def step(title: str) -> None:
     print(f"\n== {title}", flush=True)
@@ -55,7 +53,7 @@ _said: list[str] = []
 
 def run_progress(run: Mapping[str, Any]) -> None:
     """The accounts of a run by state, printed when that changed."""
-    states = ", ".join(f"{n} {state}" for state, n in sorted(run.get("accounts", {}).items()) if n)
+    states = ", ".join(f"{n} {state}" for state, n in sorted(run["accounts"]["by_status"].items()))
     text = f"{run['status']}: {states}"
     if states and text not in _said[-1:]:
         _said.append(text)
@@ -64,9 +62,9 @@ def run_progress(run: Mapping[str, Any]) -> None:
 
 def run_totals(run: Mapping[str, Any]) -> None:
     """Control totals of a sealed run."""
-    for name, value in (run.get("control_totals") or {}).items():
+    for name, value in (run["totals"] or {}).items():
         if not isinstance(value, dict | list):
-            fact(f"{name.replace('_', ' '):<22}{value}")
+            fact(f"{name.replace('_', ' '):<22} {value}")
 
 
 def invoice(document: Mapping[str, Any]) -> None:
@@ -93,24 +91,22 @@ def invoice(document: Mapping[str, Any]) -> None:
     fact(f"     {events['accepted']:,} events accepted = {events['rated']:,} rated + excluded: {excluded}")
 
 
-def trace(answer: Mapping[str, Any], depth: int = 0) -> None:
-    """A trace as an indented list; long texts are cut."""
-    for name, value in answer.items():
-        _entry(name, value, depth)
-
-
-def _entry(name: str, value: Any, depth: int) -> None:
-    pad = "  " * depth
-    if isinstance(value, Mapping):
-        fact(f"{pad}{name}")
-        trace(value, depth + 1)
-    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-        for number, item in enumerate(value, start=1):
-            fact(f"{pad}{name} {number}")
-            trace(item, depth + 1)
-    else:
-        text = str(value)
-        fact(f"{pad}{name:<22} {text if len(text) <= _WIDTH else text[: _WIDTH - 3] + '...'}")
+def trace(answer: Mapping[str, Any]) -> None:
+    """One event's walk from the request to the journal, as GET /v1/trace/event answers it."""
+    received = answer["received"]
+    fact(f"event     {answer['customer']} {answer['source']} {answer['id']} at {answer['time']}")
+    fact(f"received  {received['at']}, payload SHA-256 {received['sha256']}")
+    fact(f"state     {answer['state']}, run {answer['run_id']}")
+    for charge in answer["charges"]:
+        fact(f"charge    {charge['cause']}: {charge['arithmetic']}")
+        fact(f"          rate {charge['rate_version']} (SHA-256 {charge['rate_hash'][:16]}...), line {charge['line']}")
+    for line in answer["lines"]:
+        fact(f"line {line['line']:<4} {line['arithmetic']}")
+    for entry in answer["journal"]:
+        for posting in entry["postings"]:
+            fact(f"journal   {entry['transaction']}: {posting['from']} -> {posting['to']} {posting['amount']}")
+    evidence = answer["evidence"]
+    fact(f"proof     {evidence['file']} row {evidence['row']} of the bundle of {answer['invoice']['number']}")
 
 
 def _block(per: int) -> str:

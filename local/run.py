@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UnreadableTrace, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    logging.getLogger("moto").setLevel(logging.ERROR)
     report.step("Deploying the synthesized template on this machine")
     options.out.mkdir(parents=True, exist_ok=True)
     with deploy(TEMPLATE, log=options.out / "functions.log") as deployment:
@@ -79,9 +81,9 @@ def _play(deployment: Deployment, url: str, trace: list[dict[str, Any]] | None, 
         operator.post(f"/v1/rate-cards/{sample.CARD}/versions", sample.FIRST_PRICE)
     deployment.clock.move_to(to_datetime(period.end) + timedelta(hours=6))
     run = _bill(deployment, operator, period.name)
-    invoices = operator.get("/v1/invoices", entity=sample.ENTITY["id"], year=run["opened_at"][:4])["invoices"]
+    invoices = operator.get("/v1/invoices", entity=sample.ENTITY["id"], year=run["opened_at"][:4])["items"]
     for summary in sorted(invoices, key=lambda item: str(item["number"])):
-        report.invoice(operator.get(f"/v1/invoices/{summary['number']}")["invoice"])
+        report.invoice(operator.get(f"/v1/invoices/{summary['number']}")["document"])
     first = trace[len(trace) // 2] if trace else next(item.event for item in sample.usage_events())
     report.step("Tracing one event")
     report.trace(operator.get("/v1/trace/event", customer=first["subject"], source=first["source"], id=first["id"]))
