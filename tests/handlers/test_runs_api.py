@@ -14,6 +14,7 @@ from lambdas.handlers import billing_runs, stores
 from lambdas.handlers.billing_runs import execution_name
 from lambdas.handlers.runtime import set_clock
 from lambdas.store import clients
+from lambdas.store.billing import Billing
 from tests.handlers.http_calls import CONTEXT, FINANCE, OPERATOR, Answer, call, customer_key
 from tests.handlers.months import RUN_ID, START, execute, publish, set_up, use
 from tests.store.catalogue_documents import ENTITY, card, rate
@@ -224,14 +225,14 @@ def test_an_entity_that_cannot_be_opened_does_not_stop_the_others(
 ) -> None:
     set_up("acme")
     stores.catalogue().create_entity({**ENTITY, "id": "aa", "invoice_prefix": "AA"}, now=START)
-    create_run = billing_runs.Billing.create_run
+    create_run = Billing.create_run
 
     def refuse(billing: Any, run: Any) -> Any:
         if run.entity == "aa":
             raise RuntimeError("no")
         return create_run(billing, run)
 
-    monkeypatch.setattr(billing_runs.Billing, "create_run", refuse)
+    monkeypatch.setattr(Billing, "create_run", refuse)
     with pytest.raises(RuntimeError, match="no"):
         billing_runs.handler(MONTHLY, CONTEXT)
 
