@@ -10,7 +10,7 @@ from lambdas.billing.times import day_start
 from lambdas.billing.usage import UsageEvent
 from lambdas.handlers import runtime, stores
 from lambdas.handlers.entry import count, task_entry
-from lambdas.handlers.pricing_cache import load_tariff
+from lambdas.handlers.pricing_cache import Tariff, load_tariff
 from lambdas.store.catalogue import Catalogue
 from lambdas.store.outbox import Alert, Outbox
 from lambdas.store.usage_items import NO_COUNTERS, DayCounters, add_counters
@@ -25,20 +25,23 @@ def watch_limits(images: Iterable[Mapping[str, Any]], *, catalogue: Catalogue, o
     of parked usage is one per customer, month, model and class, at the first price that is missing.
     """
     delivered = 0
+    tariffs: dict[str, Tariff] = {}
     for image in images:
         pk, sk = image["pk"]["S"], image["sk"]["S"]
         if not sk.startswith("D#"):
             continue
-        for alert in parked_alerts(pk[2:], sk[2:12], add_counters(NO_COUNTERS, image), catalogue):
+        customer = pk[2:]
+        if customer not in tariffs:
+            tariffs[customer] = load_tariff(catalogue, customer)
+        for alert in parked_alerts(customer, sk[2:12], add_counters(NO_COUNTERS, image), tariffs[customer]):
             if outbox.record(alert, now):
                 outbox.deliver(alert.id, now)
                 delivered += 1
     return delivered
 
 
-def parked_alerts(customer: str, day: str, counted: DayCounters, catalogue: Catalogue) -> Iterator[Alert]:
+def parked_alerts(customer: str, day: str, counted: DayCounters, tariff: Tariff) -> Iterator[Alert]:
     """One alert for each class of the day's usage that has no price now."""
-    tariff = load_tariff(catalogue, customer)
     for key, quantity in sorted(counted.quantities.items()):
         if not quantity:
             continue

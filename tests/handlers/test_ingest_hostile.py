@@ -146,7 +146,13 @@ def test_a_key_without_the_scope_stores_nothing(scopes: str, empty: World) -> No
 
 
 def test_a_request_that_was_not_authorised_stores_nothing(empty: World) -> None:
-    for context in ({}, {"authorizer": None}, {"authorizer": {"lambda": None}}, {"authorizer": {"lambda": {}}}):
+    contexts: list[dict[str, Any]] = [
+        {},
+        {"authorizer": None},
+        {"authorizer": {"lambda": None}},
+        {"authorizer": {"lambda": {}}},
+    ]
+    for context in contexts:
         request = {"headers": {"content-type": SINGLE}, "body": GOOD, "requestContext": context}
         assert handler(request, None)["statusCode"] == 403
     assert empty.usage_is_empty()

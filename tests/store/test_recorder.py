@@ -317,7 +317,7 @@ def test_a_cancellation_that_repeating_cannot_mend_is_raised_and_nothing_is_stor
 
 
 def test_a_bad_certificate_is_no_reason_to_lose_events(tables: World) -> None:
-    with refuse(1, lambda _client, _call: SSLError(endpoint_url="https://aws.example", error="x")):
+    with refuse(1, lambda _client, _call: SSLError(endpoint_url="https://aws.example", error=ValueError("x"))):
         assert Bench().record(many(1)) == ["accepted"]
 
 
@@ -362,8 +362,8 @@ def test_when_all_lanes_in_use_are_full_there_are_more_and_nothing_is_refused(se
     bench = Bench(random.Random(seed))
     assert set(bench.record(many(3))) == {"accepted"}
     empty_counters(tables)
-    [lane] = lanes(tables)
-    assert int(lane) >= LANES
+    [used] = lanes(tables)
+    assert int(used) >= LANES
     assert counted() == 3
     assert [head.events for head in stores.usage().segment_heads("acme", [DAY])] == [3]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from unittest.mock import patch
 
@@ -186,7 +186,7 @@ def test_segments_that_dynamodb_did_not_get_to_are_asked_for_again(usage: UsageS
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError", "connect timeout"])
 def test_reads_that_may_succeed_later_are_transient(code: str, usage: UsageStore) -> None:
-    reads = {
+    reads: dict[str, Callable[[], object]] = {
         "GetItem": lambda: usage.claim("acme", "s", "i"),
         "Query": lambda: usage.day_counters("acme", "2026-11-01", "2026-11-30"),
         "BatchGetItem": lambda: list(usage.read_segments(["S#acme#2026-11-16#0|10#x"])),

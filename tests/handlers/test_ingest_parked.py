@@ -1,0 +1,153 @@
+"""Readable but not priceable: stored, counted, parked with its reason; never a zero, never an error (R5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from lambdas.handlers import stores
+from tests.faults.injector import operation, refuse, watch
+from tests.faults.world import CREATED, World, assert_invariants, event, world
+from tests.store.catalogue_documents import CUSTOMER, card, rate
+
+NO_PRICE = "rate card std has no price for openai/{} on 2026-11-16"
+
+
+@pytest.fixture(scope="module")
+def published() -> Iterator[World]:
+    with world() as running:
+        running.publish()
+        yield running
+
+
+@pytest.fixture
+def billproof(published: World) -> Iterator[World]:
+    """No usage yet. The catalogue, and what the function remembers of it, stay: tests of memory bring own customers."""
+    published.forget_usage()
+    yield published
+    assert_invariants(published)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "detail"),
+    [
+        ({"model": "gpt-9"}, "no_price", NO_PRICE.format("gpt-9 input")),
+        ({"provider": "azure"}, "no_price", "rate card std has no price for azure/gpt-4o input on 2026-11-16"),
+        ({"quantities": {"input": 1, "cache_write": 5}}, "no_price", NO_PRICE.format("gpt-4o cache_write")),
+        ({"quantities": {"input": 1, "call": 1}}, "no_price", NO_PRICE.format("gpt-4o call")),
+        ({"quantities": {"tokens_of_tomorrow": 1}}, "unknown_class", "class tokens_of_tomorrow is not known"),
+    ],
+)
+def test_an_event_without_a_price_is_accepted_counted_and_parked_with_its_reason(
+    changes: dict[str, Any], reason: str, detail: str, billproof: World
+) -> None:
+    answer = billproof.send([event(**changes), event("priced")])
+    assert answer.statuses == ["accepted", "accepted"]
+    assert answer.body["parked"] == 1
+    assert answer.body["results"][0]["parked"] == {"reason": reason, "detail": detail}
+    assert "parked" not in answer.body["results"][1]
+    assert billproof.view("acme").body["events"] == 2
+
+
+@pytest.mark.parametrize("quantities", [{"input": 1, "cache_write": 0}, {"input": 0}, {"mystery": 0, "output": 2}])
+def test_a_quantity_of_zero_needs_no_price(quantities: dict[str, int], billproof: World) -> None:
+    assert billproof.send(event(quantities=quantities)).body["parked"] == 0
+
+
+def test_a_duplicate_of_a_parked_event_is_a_duplicate(billproof: World) -> None:
+    billproof.send(event(model="gpt-9"))
+    answer = billproof.send(event(model="gpt-9"))
+    assert (answer.statuses, answer.body["parked"]) == (["duplicate"], 0)
+
+
+def test_a_customer_without_a_contract_has_its_usage_stored_and_parked(billproof: World) -> None:
+    stores.catalogue().create_customer({**CUSTOMER, "id": "new"}, now=CREATED)
+    answer = billproof.send(event(subject="new"))
+    assert answer.result["parked"] == {"reason": "no_contract", "detail": "customer new has no contract"}
+    stores.catalogue().agree_contract(
+        {**stores.catalogue().contracts("acme")[0].document, "customer": "new"}, now=CREATED
+    )
+    assert "parked" not in billproof.send(event("e2", subject="new")).result
+
+
+def test_once_its_price_is_published_the_next_event_is_not_parked_though_prices_are_remembered(
+    billproof: World,
+) -> None:
+    assert billproof.send(event("1")).body["parked"] == 0
+    assert billproof.send(event("2", model="soon")).body["parked"] == 1
+    assert billproof.send(event("3", model="soon")).body["parked"] == 1
+    prices = [rate("input", "1.00", model="soon"), rate("output", "1.00", model="soon")]
+    billproof.publish_prices(card(2, "2026-11-01", *prices))
+    assert billproof.send(event("4", model="soon")).body["parked"] == 0
+    assert billproof.send(event("5", model="soon", time="2026-10-31T23:59:59.999999Z")).body["parked"] == 1
+
+
+def test_a_remembered_customer_costs_no_read_and_a_parked_event_looks_again(billproof: World) -> None:
+    billproof.send(event("1"))
+    with watch(operation("GetItem", "Query", "BatchGetItem")) as calls:
+        billproof.send(event("2"))
+    assert calls.writes == 0
+    with watch(operation("GetItem", "Query", "BatchGetItem")) as calls:
+        billproof.send(event("3", model="gpt-9"))
+    assert calls.writes > 0
+
+
+def test_an_unknown_customer_is_looked_up_once_per_request_and_again_in_the_next(billproof: World) -> None:
+    with watch(operation("GetItem")) as calls:
+        answer = billproof.send([event(f"e{n}", subject="nobody") for n in range(50)])
+    assert answer.statuses == ["rejected"] * 50
+    assert calls.writes == 1
+    billproof.add_customer("nobody")
+    assert billproof.send(event("e1", subject="nobody")).statuses == ["accepted"]
+
+
+def test_a_new_contract_version_is_used_from_its_first_day(billproof: World) -> None:
+    billproof.add_customer("moving")
+    billproof.send(event("1", subject="moving"))  # version 1 is remembered
+    catalogue = stores.catalogue()
+    prices = card(1, "2026-10-01", rate("input", "1.00", model="gpt-9"))
+    catalogue.publish_rate_card("other", prices, now="2026-11-16T12:00:00.000000Z", periods=stores.sealed_periods())
+    second = {**catalogue.contracts("moving")[0].document, "version": 2, "effective_from": "2026-12-01"}
+    catalogue.agree_contract({**second, "rate_card": "other"}, now="2026-11-16T12:00:00.000000Z")
+    billproof.clock.move_to(datetime(2026, 12, 2, tzinfo=UTC))
+    asked = {"subject": "moving", "model": "gpt-9", "quantities": {"input": 1}}
+    assert billproof.send(event("2", time="2026-11-30T23:59:59Z", **asked)).body["parked"] == 1
+    assert billproof.send(event("3", time="2026-12-01T00:00:00Z", **asked)).body["parked"] == 0
+
+
+def test_when_customers_cannot_be_read_nothing_is_stored_and_each_event_says_so(billproof: World) -> None:
+    billproof.add_customer("unread")
+    batch = [event("1", subject="unread"), event("bad", time="never"), event("2", subject="unread-too")]
+    with refuse(1, "ThrottlingException", operation("GetItem"), times=1000):
+        answer = billproof.send(batch)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert answer.body["type"] == "urn:billproof:problem:NotStored"
+    assert answer.statuses == ["not_stored", "rejected", "not_stored"]
+    assert [result.get("id") for result in answer.body["results"]] == ["1", "bad", "2"]
+    assert billproof.usage_is_empty()
+    assert billproof.send(batch).statuses == ["accepted", "rejected", "rejected"]
+
+
+def test_a_remembered_customer_is_stored_while_another_cannot_be_read(billproof: World) -> None:
+    billproof.add_customer("umbra")
+    billproof.send(event("1"))
+    with refuse(1, "ThrottlingException", operation("GetItem"), times=1000):
+        answer = billproof.send([event("2"), event("3", subject="umbra"), event("4")])
+    assert (answer.status, answer.statuses) == (503, ["accepted", "not_stored", "accepted"])
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError", "connect timeout"])
+def test_when_prices_cannot_be_read_the_stored_event_is_still_accepted_and_says_what_is_not_known(
+    code: str, billproof: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with refuse(1, code, operation("Query"), times=1000):
+        answer = billproof.send(event(model="gpt-9"))
+    assert (answer.status, answer.statuses) == (200, ["accepted"])
+    assert "parked" not in answer.result
+    assert answer.result["detail"].startswith("stored; whether it has a price could not be looked up just now")
+    assert "prices not read" in caplog.messages
+    assert billproof.view("acme").body["days"][0]["unpriced"] != []
+    assert billproof.send(event("e2", model="gpt-9")).body["parked"] == 1
