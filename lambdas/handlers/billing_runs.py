@@ -158,7 +158,7 @@ def _list(event: Event, caller: Caller) -> Response:
     return Response(200, {"items": [listed_run(run) for run in page.items], "cursor": page.cursor})
 
 
-_CALLS = {
+CALLS = {
     "POST /v1/billing-runs": _post,
     "GET /v1/billing-runs": _list,
     "GET /v1/billing-runs/{id}": _get,
@@ -166,7 +166,7 @@ _CALLS = {
 
 
 def _handle_request(event: Event) -> Response:
-    return _CALLS[event["routeKey"]](event, caller_of(event))
+    return CALLS[event["routeKey"]](event, caller_of(event))
 
 
 def _handle_schedule(event: Event) -> list[str]:

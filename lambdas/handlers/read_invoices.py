@@ -117,7 +117,7 @@ def _get_bundle(event: Event, caller: Caller) -> Response:
     return Response(200, link)
 
 
-_CALLS = {
+CALLS = {
     "GET /v1/invoices": _list,
     "GET /v1/invoices/{number}": _get,
     "GET /v1/invoices/{number}/bundle": _get_bundle,
@@ -125,7 +125,7 @@ _CALLS = {
 
 
 def _handle(event: Event) -> Response:
-    return _CALLS[event["routeKey"]](event, caller_of(event))
+    return CALLS[event["routeKey"]](event, caller_of(event))
 
 
 handler = http_entry(_handle)

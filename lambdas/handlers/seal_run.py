@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lambdas.billing.journal import ROUNDING, balances, postings_of, receivable
-from lambdas.billing.money import ONE, format_amount, minor_digits, parse_amount
+from lambdas.billing.money import ONE, format_amount, format_minor, minor_digits, parse_amount
 from lambdas.billing.rating import PARKED
 from lambdas.billing.shards import add_sums
 from lambdas.handlers import stores
@@ -34,6 +34,8 @@ from lambdas.store.ledger import Ledger
 
 MAX_NAMED = 50
 """Most accounts and broken invariants that an answer names; Step Functions passes 256 KB."""
+
+_DISPLAYED = frozenset({"net", "tax", "total", "receivable", "tax_payable"})
 
 Journal = Mapping[str, Mapping[str, Any]]
 """Journal transactions by id."""
@@ -203,10 +205,16 @@ def _money(accounts: Iterable[Account], invoices: Mapping[str, Invoice], journal
             "invoices": len(issued[currency]),
             "first": min(issued[currency], key=lambda invoice: invoice.sequence).number,
             "last": max(issued[currency], key=lambda invoice: invoice.sequence).number,
-            **{name: format_amount(amount) for name, amount in sums.items()},
+            **{name: _shown(name, amount, currency) for name, amount in sums.items()},
         }
         for currency, sums in amounts.items()
     }
+
+
+def _shown(name: str, amount: int, currency: str) -> str:
+    """Amounts of documents with all minor digits; exact ones, and what is not in minor units, as they are."""
+    in_minor_units = name in _DISPLAYED and amount % (ONE // 10 ** minor_digits(currency)) == 0
+    return format_minor(amount, currency) if in_minor_units else format_amount(amount)
 
 
 def _handle(event: dict[str, Any]) -> dict[str, Any]:

@@ -279,13 +279,13 @@ def _trace_line(event: Event, caller: Caller) -> Response:
     )
 
 
-_CALLS = {"GET /v1/trace/event": _trace_event, "GET /v1/trace/line": _trace_line}
+CALLS = {"GET /v1/trace/event": _trace_event, "GET /v1/trace/line": _trace_line}
 
 
 def _handle(event: Event) -> Response:
     caller = caller_of(event)
     caller.require("customer", "finance")
-    return _CALLS[event["routeKey"]](event, caller)
+    return CALLS[event["routeKey"]](event, caller)
 
 
 handler = http_entry(_handle)

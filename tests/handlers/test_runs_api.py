@@ -123,7 +123,7 @@ def test_a_sealed_run_is_answered_and_not_started_again(machine: str) -> None:
     assert answer.status == 200
     assert answer.body["status"] == "sealed"
     assert answer.body["accounts"] == {"total": 1, "by_status": {"bundled": 1}}
-    assert answer.body["totals"]["money"]["USD"]["total"] == "2.5"
+    assert answer.body["totals"]["money"]["USD"]["total"] == "2.50"
     assert len(executions(machine)) == 1
 
 

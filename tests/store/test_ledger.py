@@ -30,7 +30,8 @@ def transaction(number: str, amount: str = "1.5") -> dict[str, Any]:
 
 
 def append(posting: dict[str, Any], entity: str = "bp-us") -> None:
-    clients.dynamodb().transact_write_items(TransactItems=[stores.ledger().append(entity, posting)])
+    actions: Any = [stores.ledger().append(entity, posting)]
+    clients.dynamodb().transact_write_items(TransactItems=actions)
 
 
 def test_a_transaction_is_read_as_it_was_appended() -> None:
