@@ -24,6 +24,7 @@ from lambdas.billing.segments import read_raw, read_segment, row_of
 from lambdas.billing.usage import identity_hash, read_event
 from lambdas.handlers import entry, ingest_usage, runtime, stores, view_usage
 from lambdas.store import clients
+from lambdas.store.recorder import UsageRecorder
 from lambdas.store.usage_items import claim_of, segment_key_of, segment_of
 from local.clock import Clock
 from local.dynamodb import made_exact
@@ -167,7 +168,7 @@ def world() -> Iterator[World]:
     }
     clients.forget_clients()
     entry.logger.cache_clear()
-    with patch.dict(os.environ, environment), made_exact(clock), mock_aws(), limits.enforced():
+    with patch.dict(os.environ, environment), no_pauses(), made_exact(clock), mock_aws(), limits.enforced():
         for table in TABLES:
             create_table(table)
         runtime.set_clock(clock.now)
@@ -177,6 +178,14 @@ def world() -> Iterator[World]:
             runtime.set_clock(None)
             clients.forget_clients()
             entry.logger.cache_clear()
+
+
+@contextmanager
+def no_pauses() -> Iterator[None]:
+    """Recorders try again at once."""
+    init: Any = UsageRecorder.__init__
+    with patch.object(init, "__kwdefaults__", {**init.__kwdefaults__, "pause": lambda _seconds: None}):
+        yield
 
 
 def create_table(table: str) -> None:
