@@ -12,7 +12,7 @@ from typing import Any
 from moto.dynamodb.models import dynamodb_backends
 from moto.s3.models import s3_backends
 
-from local.aws import ACCOUNT_ID, PARTITION, REGION, client, function_arn
+from local.aws import ACCOUNT_ID, PARTITION, REGION, client
 from local.errors import UnsupportedTarget
 from local.stack import Resource, Stack
 
@@ -34,9 +34,6 @@ def _table(resource: Resource, properties: Mapping[str, Any]) -> None:
         dynamodb.update_continuous_backups(
             TableName=resource.physical_id, PointInTimeRecoverySpecification=dict(recovery)
         )
-    lifetime = properties.get("TimeToLiveSpecification")
-    if lifetime:
-        dynamodb.update_time_to_live(TableName=resource.physical_id, TimeToLiveSpecification=dict(lifetime))
     policy = properties.get("ResourcePolicy")
     if policy:
         dynamodb.put_resource_policy(
@@ -102,13 +99,6 @@ def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
                 answer["ID"] = member
             case "ExpirationInDays":
                 answer["Expiration"] = {"Days": member}
-            case "NoncurrentVersionExpiration" | "AbortIncompleteMultipartUpload":
-                days = "NoncurrentDays" if name.startswith("Non") else "DaysAfterInitiation"
-                answer[name] = {days: member[days]}
-            case "Transitions":
-                answer["Transitions"] = [
-                    {"Days": step["TransitionInDays"], "StorageClass": step["StorageClass"]} for step in member
-                ]
             case _:
                 raise UnsupportedTarget(f"lifecycle rule member {name} is not implemented in local/apply.py")
     return answer
@@ -133,11 +123,6 @@ def _queue_policy(_resource: Resource, properties: Mapping[str, Any]) -> None:
         )
 
 
-def _topic(resource: Resource, properties: Mapping[str, Any]) -> None:
-    if "Tags" in properties:
-        client("sns").tag_resource(ResourceArn=resource.physical_id, Tags=properties["Tags"])
-
-
 def _topic_policy(_resource: Resource, properties: Mapping[str, Any]) -> None:
     for arn in properties["Topics"]:
         client("sns").set_topic_attributes(
@@ -145,17 +130,11 @@ def _topic_policy(_resource: Resource, properties: Mapping[str, Any]) -> None:
         )
 
 
-def _subscription(_resource: Resource, properties: Mapping[str, Any]) -> None:
-    client("sns").subscribe(**properties)
-
-
 def _alarm(resource: Resource, properties: Mapping[str, Any]) -> None:
     client("cloudwatch").put_metric_alarm(**{**properties, "AlarmName": resource.physical_id})
 
 
 def _log_group(resource: Resource, properties: Mapping[str, Any]) -> None:
-    if properties.get("LogGroupClass", "STANDARD") != "STANDARD":
-        raise UnsupportedTarget(f"{resource.logical_id}: only log groups of class STANDARD exist here")
     if "RetentionInDays" in properties:
         client("logs").put_retention_policy(
             logGroupName=resource.physical_id, retentionInDays=int(properties["RetentionInDays"])
@@ -163,8 +142,6 @@ def _log_group(resource: Resource, properties: Mapping[str, Any]) -> None:
 
 
 def _state_machine(resource: Resource, properties: Mapping[str, Any]) -> None:
-    if properties.get("StateMachineType", "STANDARD") != "STANDARD":
-        raise UnsupportedTarget(f"{resource.logical_id}: only state machines of type STANDARD exist here")
     changes: dict[str, Any] = {}
     if "LoggingConfiguration" in properties:
         changes["loggingConfiguration"] = _lower_camel(properties["LoggingConfiguration"])
@@ -182,39 +159,14 @@ def _lower_camel(value: Any) -> Any:
     return value
 
 
-def _function(resource: Resource, properties: Mapping[str, Any]) -> None:
-    if "Tags" in properties:
-        client("lambda").tag_resource(Resource=function_arn(resource.physical_id), Tags=_tags(properties))
-
-
-def _role(resource: Resource, properties: Mapping[str, Any]) -> None:
-    if "Tags" in properties:
-        client("iam").tag_role(RoleName=resource.physical_id, Tags=properties["Tags"])
-
-
-def _bus(resource: Resource, properties: Mapping[str, Any]) -> None:
-    if "Tags" in properties:
-        arn = f"arn:{PARTITION}:events:{REGION}:{ACCOUNT_ID}:event-bus/{resource.physical_id}"
-        client("events").tag_resource(ResourceARN=arn, Tags=properties["Tags"])
-
-
-def _tags(properties: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in properties["Tags"]}
-
-
 _APPLY: dict[str, Apply] = {
     "AWS::DynamoDB::Table": _table,
     "AWS::S3::Bucket": _bucket,
     "AWS::S3::BucketPolicy": _bucket_policy,
     "AWS::SQS::Queue": _queue,
     "AWS::SQS::QueuePolicy": _queue_policy,
-    "AWS::SNS::Topic": _topic,
     "AWS::SNS::TopicPolicy": _topic_policy,
-    "AWS::SNS::Subscription": _subscription,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::Logs::LogGroup": _log_group,
     "AWS::StepFunctions::StateMachine": _state_machine,
-    "AWS::Lambda::Function": _function,
-    "AWS::IAM::Role": _role,
-    "AWS::Events::EventBus": _bus,
 }

@@ -1,4 +1,4 @@
-"""Asynchronous function calls: a queue, the service's retries, and where an event goes that failed to the end."""
+"""Asynchronous function calls: a queue, Lambda's retries, and the dead-letter queue for what failed to the end."""
 
 from __future__ import annotations
 
@@ -6,33 +6,22 @@ import json
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from local.aws import client
-from local.clock import Clock
 from local.errors import FunctionFailed, UnsupportedTarget
 from local.functions import Functions
-from local.invocations import as_lambda_error
 
-
-@dataclass(frozen=True, slots=True)
-class AsyncSettings:
-    """AWS::Lambda::EventInvokeConfig and DeadLetterConfig of one function."""
-
-    retries: int = 2
-    on_failure_arn: str | None = None
-    dead_letter_arn: str | None = None
+ATTEMPTS = 3
+"""The first try and Lambda's two retries."""
 
 
 class AsyncCalls:
     """Events waiting for functions. Nothing runs until `drain()`; retries follow at once, without AWS's waits."""
 
-    def __init__(self, functions: Functions, settings: Mapping[str, AsyncSettings], clock: Clock) -> None:
+    def __init__(self, functions: Functions, dead_letter_arns: Mapping[str, str]) -> None:
         self._functions = functions
-        self._settings = settings
-        self._clock = clock
+        self._dead_letter_arns = dead_letter_arns
         self._waiting: deque[tuple[str, Any]] = deque()
         self._lock = threading.Lock()
 
@@ -52,37 +41,18 @@ class AsyncCalls:
             self._run(function, event)
 
     def _run(self, function: str, event: Any) -> None:
-        settings = self._settings.get(self._functions.find(function).name, AsyncSettings())
-        attempts = settings.retries + 1
-        for _ in range(attempts):
+        for _ in range(ATTEMPTS):
             try:
                 self._functions.call(function, event)
-            except FunctionFailed as failure:
-                last = failure
-            else:
-                return
-        if settings.on_failure_arn:
-            send(settings.on_failure_arn, self._failure_record(last, event, attempts, self._clock.now()))
-        if settings.dead_letter_arn:
-            send(settings.dead_letter_arn, event)
-
-    def _failure_record(self, failure: FunctionFailed, event: Any, attempts: int, now: datetime) -> dict[str, Any]:
-        return {
-            "version": "1.0",
-            "timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "requestContext": {
-                "functionArn": f"{self._functions.find(failure.function).arn}:$LATEST",
-                "condition": "RetriesExhausted",
-                "approximateInvokeCount": attempts,
-            },
-            "requestPayload": event,
-            "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
-            "responsePayload": as_lambda_error(failure),
-        }
+            except FunctionFailed:
+                continue
+            return
+        if function in self._dead_letter_arns:
+            send(self._dead_letter_arns[function], event)
 
 
 def send(arn: str, body: Any) -> None:
-    """Put a JSON message where a destination or dead-letter ARN points: a queue or a topic."""
+    """Put a JSON message into the queue or topic that a dead-letter or destination ARN names."""
     service, name = arn.split(":")[2], arn.rpartition(":")[2]
     text = json.dumps(body, ensure_ascii=False)
     if service == "sqs":

@@ -45,6 +45,7 @@ class TypeRules:
     created_by: By
     how: str
     rules: Mapping[str, Rule]
+    differs: tuple[str, ...] = ()
 
     def rule_for(self, path: str) -> Rule | None:
         """The rule listed for exactly this path."""
@@ -99,7 +100,7 @@ def _type_rules(name: str, entry: dict[str, Any]) -> TypeRules:
         if by is not By.MOTO and not text:
             raise BrokenCoverage(f"{name}.{path} is {by} without saying how or why")
         rules[path] = Rule(path, by, text)
-    return TypeRules(name, created_by, how, rules)
+    return TypeRules(name, created_by, how, rules, tuple(entry.get("differs", ())))
 
 
 def check(template: Mapping[str, Any]) -> list[Use]:
@@ -150,7 +151,7 @@ def one_line(uses: list[Use]) -> str:
 
 
 def ignored_lines() -> list[str]:
-    """All that is ignored, with its reason, as sentences."""
+    """All that is ignored, with its reason."""
     lines = []
     for kind, rules in sorted(table().items()):
         if rules.created_by is By.IGNORED:
@@ -159,12 +160,17 @@ def ignored_lines() -> list[str]:
     return lines
 
 
+def differing_lines() -> list[str]:
+    """All that is applied and behaves otherwise than in AWS."""
+    return [f"{kind}: {text}" for kind, rules in sorted(table().items()) for text in rules.differs]
+
+
 def main() -> int:
-    """Print what the local machine ignores."""
-    lines = ignored_lines()
-    print(f"IGNORED on the local machine ({len(lines)}):")
-    for line in lines:
-        print(f"  {line}")
+    """Print what the local machine ignores and does otherwise."""
+    for title, lines in (("IGNORED", ignored_lines()), ("APPLIED, BUT OTHERWISE THAN IN AWS", differing_lines())):
+        print(f"{title} ({len(lines)}):")
+        for line in lines:
+            print(f"  {line}")
     return 0
 
 

@@ -14,8 +14,9 @@ from moto.core.config import DefaultConfig
 from lambdas.handlers import runtime
 from local import coverage, stack
 from local.apply import apply_all
-from local.async_calls import AsyncCalls, AsyncSettings
+from local.async_calls import AsyncCalls
 from local.aws import walled
+from local.bucket_policies import judged_without_conditions
 from local.clock import Clock
 from local.deployment import Deployment
 from local.dynamodb import made_exact
@@ -59,11 +60,12 @@ def deploy(
         undo.enter_context(mock_aws(config=_MOTO))
         undo.enter_context(one_call_at_a_time())
         undo.enter_context(made_exact(clock))
+        undo.enter_context(judged_without_conditions())
         undo.enter_context(signed_here(clock, lambda: serving[0] if serving else None))
         created = stack.create(content, name)
         apply_all(created)
         functions = Functions([_function(r) for r in created.of_type("AWS::Lambda::Function")], function_log)
-        calls = AsyncCalls(functions, _async_settings(created, functions), clock)
+        calls = AsyncCalls(functions, _dead_letters(created))
         undo.enter_context(answered_in_process(functions, calls.add))
         bus = EventBus(created, functions, calls, clock)
         undo.enter_context(bus.delivering())
@@ -113,17 +115,10 @@ def _function(resource: Resource) -> Function:
     )
 
 
-def _async_settings(created: Stack, functions: Functions) -> dict[str, AsyncSettings]:
-    settings: dict[str, AsyncSettings] = {}
-    configs = {
-        functions.find(r.properties["FunctionName"]).name: r.properties
-        for r in created.of_type("AWS::Lambda::EventInvokeConfig")
+def _dead_letters(created: Stack) -> dict[str, str]:
+    """The dead-letter ARN of each function that has one."""
+    return {
+        resource.physical_id: resource.properties["DeadLetterConfig"]["TargetArn"]
+        for resource in created.of_type("AWS::Lambda::Function")
+        if "DeadLetterConfig" in resource.properties
     }
-    for resource in created.of_type("AWS::Lambda::Function"):
-        config = configs.get(resource.physical_id, {})
-        settings[resource.physical_id] = AsyncSettings(
-            retries=int(config.get("MaximumRetryAttempts", 2)),
-            on_failure_arn=config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
-            dead_letter_arn=resource.properties.get("DeadLetterConfig", {}).get("TargetArn"),
-        )
-    return settings

@@ -82,7 +82,7 @@ def _function(name: str, environment: Template | None = None, **properties: Any)
 
 
 def _stores() -> Template:
-    table = {
+    table: Template = {
         "Type": "AWS::DynamoDB::Table",
         "Properties": {
             "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
@@ -93,7 +93,7 @@ def _stores() -> Template:
             "BillingMode": "PAY_PER_REQUEST",
         },
     }
-    streamed = {"StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"}}
+    streamed: Template = {"StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"}}
     return {
         "Table": table,
         "Streamed": {**table, "Properties": {**table["Properties"], **streamed}},

@@ -85,7 +85,6 @@ def test_a_parameter_without_a_value_fails_by_name() -> None:
         ("Stage", {"StageName": "prod"}, UnsupportedTarget),
         ("Keys", {"EnableSimpleResponses": False}, UnsupportedTarget),
         ("EchoIntegration", {"PayloadFormatVersion": "1.0"}, UnsupportedTarget),
-        ("Machine", {"StateMachineType": "EXPRESS"}, UnsupportedTarget),
         ("Alerts", {"Targets": [{"Id": "x", "Arn": "arn:aws:kinesis:eu-central-1:1:stream/x"}]}, UnsupportedTarget),
     ],
 )
