@@ -9,7 +9,7 @@ from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
 from lambdas.store.billing import DONE, FAILED, SEALED, Billing
 from lambdas.store.catalogue import Catalogue
-from lambdas.store.evidence import Evidence, accounts_key
+from lambdas.store.evidence import Evidence, accounts_key, seal_key
 
 
 def open_run(
@@ -18,22 +18,24 @@ def open_run(
     """Begin the attempt of this execution, once, and list its accounts in account order in S3.
 
     Accounts are the customers with a contract in force in the period. A later attempt also takes accounts whose
-    contract came after the first; it gives failed accounts another freeze and leaves finished ones alone.
+    contract came after the first; it gives failed accounts another freeze and leaves finished ones alone. An
+    execution of a sealed run is no attempt: it goes over the last one's accounts again and changes nothing.
     """
     run = billing.run(run_id)
-    attempt = billing.begin_attempt(run_id, execution)
+    sealed = run.status == SEALED
+    attempt = run.attempt if sealed else billing.begin_attempt(run_id, execution)
     key = accounts_key(run_id, attempt)
     answer = {"run_id": run_id, "attempt": attempt, "bucket": evidence.bucket, "accounts_key": key}
-    if evidence.find_json(key) is not None:
+    if sealed or evidence.find_json(key) is not None:
         return answer
-    if run.status != SEALED:
+    if evidence.find_json(seal_key(run_id)) is None:  # else only the run's status is left to write
         end = month_period(run.period).end[:10]
         customers = [name for name in catalogue.accounts(run.entity) if _has_contract(catalogue, name, end)]
         billing.add_accounts(run_id, customers, attempt)
         for account in billing.accounts(run_id):
             if account.status == FAILED and account.attempt < attempt:
                 billing.retry_account(account, attempt)
-        billing.reopen(run_id)
+    billing.reopen(run_id)
     accounts = [account for account in billing.accounts(run_id) if account.status not in DONE]
     evidence.put_first(key, [{"customer": account.customer} for account in accounts])
     return answer

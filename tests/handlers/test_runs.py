@@ -11,6 +11,7 @@ from lambdas.billing.journal import balances, postings_of
 from lambdas.billing.money import format_amount
 from lambdas.billing.verify import verify_bundle
 from lambdas.handlers import stores
+from lambdas.store import clients
 from tests.handlers.months import (
     FROZEN_AT,
     OPENED_AT,
@@ -162,17 +163,44 @@ def test_every_step_done_twice_changes_nothing() -> None:
     assert everything_stored() == before
 
 
-def test_a_second_execution_of_a_sealed_run_has_nothing_to_do() -> None:
+def test_a_second_execution_of_a_sealed_run_is_no_attempt_and_changes_nothing() -> None:
     set_up("acme")
     use_worked_example_1("acme")
     open_run_item()
     first = execute()
+    before = everything_stored()
 
     second = execute(execution="two")
 
     assert second == first
-    assert stores.evidence().get_json(f"runs/{RUN_ID}/accounts-2.json") == []
-    assert stores.billing().run(RUN_ID).status == "sealed"
+    assert everything_stored() == before
+
+
+def test_only_the_newest_attempt_seals_and_after_its_seal_no_account_is_added() -> None:
+    set_up("acme")
+    use_worked_example_1("acme")
+    open_run_item()
+    execute(execution="one")
+    forget_that_the_run_is_sealed()
+    stores.catalogue().create_customer({"id": "newer", "name": "Newer"}, now=OPENED_AT)
+    agree("newer")
+
+    step_open(execution="two")
+
+    assert step_seal(attempt=1)["status"] == "open"
+    assert step_seal(attempt=2)["status"] == "sealed"
+    assert [account.customer for account in stores.billing().accounts(RUN_ID)] == ["acme"]
+
+
+def forget_that_the_run_is_sealed() -> None:
+    """As if the execution had died between the seal and the run's status."""
+    clients.dynamodb().update_item(
+        TableName="billproof-test-billing",
+        Key={"pk": {"S": f"RUN#{RUN_ID}"}, "sk": {"S": "RUN"}},
+        UpdateExpression="SET #status = :status REMOVE totals",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":status": {"S": "incomplete"}},
+    )
 
 
 def test_parked_usage_blocks_its_account_only_and_is_released_by_a_back_dated_price() -> None:
