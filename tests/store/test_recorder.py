@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError, SSLError
@@ -15,6 +15,7 @@ from lambdas.billing.segments import read_segment
 from lambdas.handlers import stores
 from lambdas.store import clients
 from lambdas.store.recorder import LANES, MAX_TRIES, NOT_STORED, UsageRecorder
+from tests.faults import limits
 from tests.faults.injector import (
     Call,
     aws_error,
@@ -136,13 +137,31 @@ def test_segments_over_300_kb_are_split_stored_and_read_back(tables: World) -> N
     assert sorted(raws) == sorted(item.raw for item in events)
 
 
-def test_90_models_with_five_classes_each_are_stored_though_one_expression_cannot_name_them(tables: World) -> None:
+class Limited:
+    """A DynamoDB that takes every transaction within its limits."""
+
+    def __init__(self) -> None:
+        self.taken: list[list[dict[str, Any]]] = []
+
+    def transact_write_items(self, *, TransactItems: list[dict[str, Any]]) -> None:
+        limits.check("TransactWriteItems", {"TransactItems": TransactItems})
+        self.taken.append(TransactItems)
+
+
+def test_90_models_with_five_classes_each_are_stored_though_one_expression_cannot_name_them() -> None:
     quantities = {"input": 1, "cached_input": 2, "cache_write": 3, "output": 4, "reasoning": 5}
     events = [incoming(f"e{n}", model=f"m{n}", quantities=quantities) for n in range(90)]
-    with watch() as calls:
-        assert set(Bench().record(events)) == {"accepted"}
-    assert calls.writes == 2
-    assert len(stores.usage().day_counters("acme", DAY, DAY)[DAY].quantities) == 450
+    dynamodb = Limited()
+    recorder = UsageRecorder(cast(Any, dynamodb), "usage", "counters", fresh_name=lambda: next(NAMES))
+    assert {outcome.status for outcome in recorder.record("acme", events, NOW)} == {"accepted"}
+    claims = [
+        a["Put"]["Item"]["pk"]["S"]
+        for taken in dynamodb.taken
+        for a in taken
+        if "h" in a.get("Put", {}).get("Item", {})
+    ]
+    assert len(dynamodb.taken) == 2
+    assert len(claims) == len(set(claims)) == 90
 
 
 def test_sums_stay_exact_far_beyond_a_double(tables: World) -> None:
