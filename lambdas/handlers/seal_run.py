@@ -43,9 +43,9 @@ Journal = Mapping[str, Mapping[str, Any]]
 
 def seal_run(run_id: str, attempt: int, *, billing: Billing, ledger: Ledger, evidence: Evidence) -> dict[str, Any]:
     """Seal the run if every account is bundled or empty and no invariant is broken; else it is incomplete and says
-    which accounts and why."""
+    which accounts and why. Only the newest attempt seals: it alone knows all accounts."""
     run = billing.run(run_id)
-    if run.status != SEALED:
+    if run.status != SEALED and run.attempt == attempt:
         accounts = billing.accounts(run_id)
         invoices = {
             invoice.customer: invoice

@@ -189,13 +189,14 @@ class Billing:
         self._update(_run_key(run_id), {"status": OPEN}, {"status": INCOMPLETE})
 
     def close_run(self, run_id: str, attempt: int, status: str, totals: Mapping[str, Any]) -> Run:
-        """Record how an attempt ended. A sealed run stays sealed; an older attempt does not speak for a newer one."""
+        """Record how the newest attempt ended. A sealed run stays sealed; an older attempt does not speak for a newer
+        one, which may have taken in more accounts."""
         for _ in range(_MAX_TRIES):
             run = self.run(run_id)
-            if run.status == SEALED or (status != SEALED and run.attempt != attempt):
+            if run.status == SEALED or run.attempt != attempt:
                 return run
             values = {"status": status, "totals": canonical_json(totals)}
-            if self._update(_run_key(run_id), values, {"status": run.status, "attempt": run.attempt}):
+            if self._update(_run_key(run_id), values, {"status": run.status, "attempt": attempt}):
                 return self.run(run_id)
         raise _busy("the billing run", run_id)
 

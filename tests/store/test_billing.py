@@ -194,6 +194,7 @@ def test_executions_that_begin_at_once_get_an_attempt_each(billing: Billing) -> 
 def test_a_sealed_run_stays_sealed_and_an_old_attempt_does_not_close_it(billing: Billing) -> None:
     billing.begin_attempt(RUN.run_id, "two")
     assert billing.close_run(RUN.run_id, 1, INCOMPLETE, {"a": 1}).status == "open"
+    assert billing.close_run(RUN.run_id, 1, SEALED, {"a": 1}).status == "open"
     assert billing.close_run(RUN.run_id, 2, INCOMPLETE, {"a": 2}).status == INCOMPLETE
     billing.reopen(RUN.run_id)
     assert billing.close_run(RUN.run_id, 2, SEALED, {"a": 3}).status == SEALED
