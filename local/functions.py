@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextvars
 import importlib
 import json
-import logging
 import threading
 import time
 import traceback
@@ -28,8 +27,6 @@ from local.output import FunctionLog
 RESPONSE_LIMIT_BYTES = 6_291_556
 REQUEST_LIMIT_BYTES = 6_291_456
 _KEPT_FAILURES = 200
-
-_log = logging.getLogger("local.functions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,7 @@ class Functions:
             return json.loads(self.call_raw(function, _encoded(event)))
         except FunctionFailed as failure:
             self.failures.append(failure)
-            _log.warning("%s", failure)
+            self.log.write(f"[ERROR] {failure}\n{''.join(failure.stack)}")
             raise
 
     def call_raw(self, function: Function, payload: bytes) -> bytes:

@@ -47,16 +47,20 @@ class _Router(io.TextIOBase):
     def __init__(self, before: TextIO) -> None:
         self.before = before
 
+    def _elsewhere(self) -> TextIO:
+        """Where other text goes: loggers keep this router longer than it is standard output."""
+        return self.before if isinstance(sys.stdout, _Router) else sys.stdout
+
     def write(self, text: str) -> int:
         log = current.get()
         if log is None:
-            return self.before.write(text)
+            return self._elsewhere().write(text)
         log.write(text)
         return len(text)
 
     def flush(self) -> None:
         if current.get() is None:
-            self.before.flush()
+            self._elsewhere().flush()
 
     def isatty(self) -> bool:
         return current.get() is None and self.before.isatty()

@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -31,7 +29,6 @@ from local.intrinsics import Resolver, parameter_values
 ASSETS_BUCKET = "local-assets"
 ASSET_KEY = "empty.zip"
 _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9]+(?:\.\w+)?)\}")
-_WHOLE_PERCENTAGE = re.compile(r'("ToleratedFailurePercentage":\s*\d+)(?=\s*[,}])')
 STORED_PARAMETERS = {"/cdk-bootstrap/hnb659fds/version": "30"}
 """What `cdk bootstrap` leaves in an account and templates read."""
 
@@ -173,21 +170,6 @@ def _table_for_moto(properties: dict[str, Any]) -> None:
     properties.pop("SSESpecification", None)  # moto reads the API's member names, not the template's
 
 
-def _state_machine_for_moto(properties: dict[str, Any]) -> None:
-    """moto's grammar wants a decimal point where Amazon States Language also allows a whole number."""
-
-    def replace(value: Any) -> Any:
-        if isinstance(value, str):
-            return _WHOLE_PERCENTAGE.sub(r"\1.0", value)
-        if isinstance(value, list):
-            return [replace(item) for item in value]
-        if isinstance(value, dict):
-            return {key: replace(member) for key, member in value.items()}
-        return value
-
-    properties["DefinitionString"] = replace(properties["DefinitionString"])
-
-
 def _key_for_moto(properties: dict[str, Any]) -> None:
     properties["KeyPolicy"] = {"Fn::ToJsonString": properties["KeyPolicy"]}  # its KMS reads policies as text only
 
@@ -197,7 +179,6 @@ _CHANGES_FOR_MOTO: dict[str, Callable[[dict[str, Any]], None]] = {
     "AWS::Lambda::LayerVersion": _layer_for_moto,
     "AWS::DynamoDB::Table": _table_for_moto,
     "AWS::KMS::Key": _key_for_moto,
-    "AWS::StepFunctions::StateMachine": _state_machine_for_moto,
 }
 
 
@@ -206,7 +187,7 @@ def _create_in_moto(template: dict[str, Any], name: str) -> dict[str, Any]:
     # the template's state machines belong to the backend that executes them; moto would give them to the other
     executing = patch("moto.stepfunctions.models.stepfunctions_backends", stepfunctions_parser_backends)
     try:
-        with warnings.catch_warnings(), executing, _quiet("moto.stepfunctions"):
+        with warnings.catch_warnings(), executing:
             warnings.simplefilter("error")  # moto warns where it leaves something out
             warnings.simplefilter("ignore", DeprecationWarning)
             stack_id = cloudformation.create_stack(
@@ -219,18 +200,6 @@ def _create_in_moto(template: dict[str, Any], name: str) -> dict[str, Any]:
         raise StackFailed(f"moto left the stack {name} as {stack.status}")
     resource_map = stack.resource_map
     return {logical_id: resource_map[logical_id] for logical_id in template["Resources"] if resource_map[logical_id]}
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Keep a logger's warnings back (moto's about failure tolerances, which coverage.toml lists)."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _local_id(logical_id: str, resource: Mapping[str, Any], stack: str) -> str:

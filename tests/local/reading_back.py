@@ -155,7 +155,6 @@ def _machine(resource: Resource) -> Any:
 
 
 def _machine_definition(resource: Resource) -> Any:
-    """Whole percentages, which moto must get with a decimal point, compare equal as numbers."""
     return json.loads(_machine(resource)["definition"])
 
 

@@ -248,7 +248,7 @@ def _state_machine() -> Template:
                         "Report": {"Type": "Pass", "End": True},
                     },
                 },
-                "ToleratedFailurePercentage": 100,
+                "ToleratedFailureCount": 1000,
                 "MaxConcurrency": 2,
                 "ResultPath": "$.results",
                 "Next": "Last",
