@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.journal import ROUNDING, balances, postings_of, receivable
 from lambdas.billing.money import ONE, format_amount, format_minor, minor_digits, parse_amount
 from lambdas.billing.rating import PARKED
@@ -51,8 +52,9 @@ def seal_run(run_id: str, attempt: int, *, billing: Billing, ledger: Ledger, evi
             invoice.customer: invoice
             for invoice in billing.invoices([account.number for account in accounts if account.number])
         }
-        journal = {entry["id"]: entry for entry in ledger.transactions(run.entity, run.opened_at[:7])}
+        journal, unreadable = _read_journal(run, ledger)
         broken = [
+            *unreadable,
             *(fault for account in accounts for fault in account_faults(account, invoices, journal)),
             *number_faults(run, billing, invoices.values()),
         ]
@@ -70,6 +72,17 @@ def seal_run(run_id: str, attempt: int, *, billing: Billing, ledger: Ledger, evi
             status = INCOMPLETE
         run = billing.close_run(run_id, attempt, status, totals)
     return {"run_id": run_id, "status": run.status, "failed": failures(billing.accounts(run_id)), "totals": run.totals}
+
+
+def _read_journal(run: Run, ledger: Ledger) -> tuple[Journal, list[str]]:
+    """The transactions of the month that the run posts in, and the fault if one is not what was posted."""
+    journal: dict[str, dict[str, Any]] = {}
+    try:
+        for entry in ledger.transactions(run.entity, run.opened_at[:7]):
+            journal[entry["id"]] = entry
+    except InvariantBroken as error:
+        return journal, [str(error)]
+    return journal, []
 
 
 def failures(accounts: Iterable[Account]) -> list[dict[str, str]]:
