@@ -29,6 +29,7 @@ PROVIDER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 CLASS_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}", re.ASCII)
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+_QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _JSON_TYPE = re.compile(r"(?i)application/(?:[a-z0-9.+-]+\+)?json(?:\s*;.*)?")
 _KNOWN = frozenset(
     {
@@ -104,9 +105,7 @@ def read_event(value: Any, key_customer: str | None) -> UsageEvent:
 
 def from_binary_mode(headers: Mapping[str, str], data: Any) -> dict[str, Any]:
     """The structured form of a binary-mode event: `ce-*` headers (lower-case names) and the parsed body."""
-    event: dict[str, Any] = {
-        name[3:]: _percent_decoded(text) for name, text in headers.items() if name.startswith("ce-")
-    }
+    event: dict[str, Any] = {name[3:]: _header_text(text) for name, text in headers.items() if name.startswith("ce-")}
     if "content-type" in headers:
         event["datacontenttype"] = headers["content-type"]
     event["data"] = data
@@ -230,8 +229,11 @@ def _attributes(attributes: Any) -> dict[str, str]:
     return attributes
 
 
-def _percent_decoded(text: str) -> str:
-    """Header values carry non-ASCII text percent-encoded (CloudEvents HTTP binding 3.1.3.2)."""
+def _header_text(text: str) -> str:
+    """The text of a header value: a quoted string is unquoted, then percent-decoding is done once (CloudEvents HTTP
+    binding 3.1.3.2)."""
+    if _QUOTED.fullmatch(text):
+        text = re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
     if "%" not in text:
         return text
     try:

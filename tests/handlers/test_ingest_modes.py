@@ -107,6 +107,24 @@ def test_percent_encoded_headers_name_the_same_event_as_plain_text(billproof: Wo
 
 
 @pytest.mark.parametrize(
+    ("header", "event_id"),
+    [
+        ('"plain"', "plain"),
+        ('"with \\"quotes\\" and \\\\"', 'with "quotes" and \\'),
+        ('"%C3%A9"', "é"),
+        ("%22kept%22", '"kept"'),
+        ('"open', '"open'),
+        ('a"b"', 'a"b"'),
+        ('"a"b"', '"a"b"'),
+        ("100%zz", "100%zz"),
+    ],
+)
+def test_a_quoted_header_names_the_same_event_as_the_text_in_it(header: str, event_id: str, billproof: World) -> None:
+    assert billproof.send(event(event_id)).statuses == ["accepted"]
+    assert billproof.send(DATA, headers=binary(header)).statuses == ["duplicate"]
+
+
+@pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"ce_id": "%FF"}, "headers"),
