@@ -84,16 +84,17 @@ def ingest_usage(
 def _accounts(events: list[Read], stores: Stores) -> dict[str, str | None]:
     """When each customer of a request was created, None where there is no such customer.
 
-    Customers that cannot be read just now, and those after the first such, are left out: their events are not stored.
+    Left out are customers that cannot be read just now: their events are not stored. After the first such, only
+    those are taken that need no reading.
     """
     accounts: dict[str, str | None] = {}
-    for read in events:
-        if isinstance(read.found, Incoming) and read.found.event.customer not in accounts:
-            customer = read.found.event.customer
+    readable = True
+    for customer in dict.fromkeys(read.found.event.customer for read in events if isinstance(read.found, Incoming)):
+        if readable or stores.cache.remembers(customer):
             try:
                 accounts[customer] = stores.cache.created_at(stores.catalogue, customer)
             except TransientError:
-                break
+                readable = False
     return accounts
 
 

@@ -52,6 +52,10 @@ class PricingCache:
         self._created: dict[str, str] = {}
         self._tariffs: dict[str, Tariff] = {}
 
+    def remembers(self, customer: str) -> bool:
+        """Whether `created_at` needs no reading."""
+        return customer in self._created
+
     def created_at(self, catalogue: Catalogue, customer: str) -> str | None:
         """When the customer's account was created; None for a customer that does not exist."""
         if customer not in self._created:
