@@ -1,0 +1,1 @@
+"""Benchmarks: what ingest, rating and a million events cost, always beside something of the same run."""
