@@ -23,7 +23,7 @@ from tests.billing.forging import packed, unpacked, with_hashes_mended
 from tests.billing.month import month_of, sample_events
 
 Files = dict[str, bytes]
-ROUNDS = 130
+ROUNDS = 90
 
 
 @cache
