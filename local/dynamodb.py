@@ -34,6 +34,7 @@ from local.dynamodb_items import (
     updated_item,
 )
 from local.dynamodb_transactions import Tokens, transact
+from local.dynamodb_values import are_equal, hash_of
 from local.dynamodb_wire import WireResult
 
 _one_call = threading.RLock()
@@ -44,7 +45,7 @@ _one_call = threading.RLock()
 def made_exact(clock: Clock) -> Iterator[None]:
     """Replace what moto's DynamoDB does wrong or slowly. All put back at the end."""
     with ExitStack() as replaced:
-        for target, name, replacement in (*_writes(), *_reads(), *_numbers(), *_handler(Tokens(clock))):
+        for target, name, replacement in (*_writes(), *_reads(), *_values(), *_handler(Tokens(clock))):
             replaced.enter_context(patch.object(target, name, replacement))
         replaced.enter_context(patch("moto.dynamodb.responses.TRANSACTION_MAX_ITEMS", 100))
         replaced.enter_context(patch("moto.dynamodb.responses.DynamoResult", WireResult))
@@ -88,7 +89,7 @@ def _writes() -> list[_Replacement]:
         overwrite: bool = False,
         return_values_on_condition_check_failure: str | None = None,
     ) -> Item:
-        item = make_item(table, item_attrs)
+        item = make_item(table, key_of(table, item_attrs, exactly=False), item_attrs)
         current = current_item(table, (item.hash_key, item.range_key))
         if not overwrite:
             _judge(
@@ -234,11 +235,16 @@ def _reads() -> list[_Replacement]:
     ]
 
 
-def _numbers() -> list[_Replacement]:
+def _values() -> list[_Replacement]:
     def add(left: DynamoType, right: DynamoType) -> DynamoType:
         return DynamoType({"N": dynamodb_numbers.total(left.value, right.value)})
 
     def subtract(left: DynamoType, right: DynamoType) -> DynamoType:
         return DynamoType({"N": dynamodb_numbers.difference(left.value, right.value)})
 
-    return [(DynamoType, "__add__", add), (DynamoType, "__sub__", subtract)]
+    return [
+        (DynamoType, "__add__", add),
+        (DynamoType, "__sub__", subtract),
+        (DynamoType, "__hash__", hash_of),
+        (DynamoType, "__eq__", are_equal),
+    ]

@@ -6,12 +6,11 @@ counted by DynamoDB's rules, and a stream record is written exactly for what was
 
 from __future__ import annotations
 
-import base64
 import re
 from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from moto.dynamodb.comparisons import create_condition_expression_parser
 from moto.dynamodb.exceptions import (
@@ -29,8 +28,8 @@ from moto.dynamodb.parsing.executors import UpdateExpressionExecutor
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser  # type: ignore[attr-defined]
 from moto.dynamodb.parsing.validators import UpdateExpressionValidator
 
-from local import dynamodb_numbers as numbers
 from local.dynamodb_updates import Attributes, Clause, apply_clauses, simple_update
+from local.dynamodb_values import make_numbers_canonical, sort_value, typed, value_size
 
 ITEM_LIMIT_BYTES = 400 * 1024
 
@@ -53,7 +52,7 @@ def _key_part(table: Table, attributes: Mapping[str, Any], name: str) -> DynamoT
     is_hash = name == table.hash_key_attr
     if name not in attributes:
         raise MockValidationException(f"One or more parameter values were invalid: Missing the key {name} in the item")
-    part = DynamoType(attributes[name])
+    part = typed(attributes[name])
     wanted = table.hash_key_type if is_hash else table.range_key_type
     if part.type != wanted:
         raise InvalidAttributeTypeError(name, expected_type=wanted, actual_type=part.type)
@@ -67,44 +66,24 @@ def _key_part(table: Table, attributes: Mapping[str, Any], name: str) -> DynamoT
         raise HashKeyTooLong
     if not is_hash and size > RANGE_KEY_MAX_LENGTH:
         raise RangeKeyTooLong
-    if part.type == "N":
-        part.value = numbers.canonical(part.value)
     return part
 
 
-def make_item(table: Table, attributes: Mapping[str, Any]) -> Item:
-    """A new item, checked and with canonical numbers."""
-    key = key_of(table, attributes, exactly=False)
-    table._validate_item_types(dict(attributes))
+def make_item(table: Table, key: Key, attributes: Mapping[str, Any]) -> Item:
+    """A new item under its key (see `key_of`), checked and with canonical numbers."""
     item = _bare_item(key)
-    for name, value in attributes.items():
-        typed = DynamoType(value)
-        _make_numbers_canonical(typed)
-        dict.__setitem__(item.attrs, name, typed)
+    made = _key_attributes(table, key)
+    dict.update(item.attrs, {name: made.get(name) or typed(value) for name, value in attributes.items()})
     if item_size(item) > ITEM_LIMIT_BYTES:
         raise ItemSizeTooLarge
     return item
 
 
 def _bare_item(key: Key) -> Item:
-    item = cast(Item, Item.__new__(Item))
+    item = object.__new__(Item)  # not Item(): moto would keep every one for ever
     item.hash_key, item.range_key = key
     item.attrs = LimitedSizeDict()
     return item
-
-
-def _make_numbers_canonical(value: DynamoType) -> None:
-    match value.type:
-        case "N":
-            value.value = numbers.canonical(value.value)
-        case "NS":
-            value.value = [numbers.canonical(number) for number in value.value]
-        case "L":
-            for member in value.value:
-                _make_numbers_canonical(member)
-        case "M":
-            for member in value.value.values():
-                _make_numbers_canonical(member)
 
 
 def condition_of(
@@ -216,7 +195,7 @@ def _copy_or_new(table: Table, key: Key, current: Item | None) -> Item:
 
 def _checked_update(item: Item) -> Item:
     for value in item.attrs.values():
-        _make_numbers_canonical(value)
+        make_numbers_canonical(value)
     if item_size(item) > ITEM_LIMIT_BYTES:
         raise ItemSizeToUpdateTooLarge
     return item
@@ -283,52 +262,10 @@ def ordered_range_keys(table: Table, hash_key: DynamoType) -> list[DynamoType]:
     return order
 
 
-def sort_value(key: DynamoType) -> Any:
-    """What keys are ordered by: text by its bytes, numbers by value."""
-    return key.cast_value if key.type == "N" else raw_bytes(key.value) if key.type == "B" else key.value
-
-
-def raw_bytes(value: str | bytes) -> bytes:
-    """A binary attribute's bytes; moto keeps them as they came over the wire."""
-    return value if isinstance(value, bytes) else base64.b64decode(value)
-
-
 def item_size(item: Item) -> int:
     """An item's size in bytes by DynamoDB's published rules; counted once."""
-    size: int | None = item.__dict__.get("local_size")
+    size: int | None = getattr(item, "local_size", None)
     if size is None:
         size = sum(len(name.encode()) + value_size(value) for name, value in item.attrs.items())
-        item.__dict__["local_size"] = size
+        item.local_size = size  # type: ignore[attr-defined]
     return size
-
-
-def value_size(value: DynamoType) -> int:
-    """A value's size in bytes by DynamoDB's published rules."""
-    match value.type:
-        case "S":
-            return len(value.value.encode("utf-8", "surrogatepass"))
-        case "N":
-            return _number_size(value.value)
-        case "B":
-            return _binary_size(value.value)
-        case "SS":
-            return sum(len(text.encode()) for text in value.value)
-        case "NS":
-            return sum(map(_number_size, value.value))
-        case "BS":
-            return sum(map(_binary_size, value.value))
-        case "L":
-            return 3 + sum(1 + value_size(member) for member in value.value)
-        case "M":
-            return 3 + sum(1 + len(name.encode()) + value_size(member) for name, member in value.value.items())
-        case _:
-            return 1
-
-
-def _number_size(text: str) -> int:
-    digits = text.lstrip("-").replace(".", "").strip("0")
-    return (len(digits) + 1) // 2 + 1 + text.startswith("-")
-
-
-def _binary_size(value: str | bytes) -> int:
-    return len(value) if isinstance(value, bytes) else len(value) * 3 // 4 - value[-2:].count("=")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 
-from local.dynamodb_items import item_size, ordered_range_keys, sort_value
+from local.dynamodb_items import item_size, ordered_range_keys
+from local.dynamodb_values import sort_value
 
 PAGE_LIMIT_BYTES = 1024 * 1024
 
@@ -111,7 +112,7 @@ def project(original: Callable[[Item, list[list[str]]], Item], item: Item, paths
     """A projection; whole attributes are taken as they are, only nested paths go through moto's conversion."""
     if any(len(path) != 1 or "[" in path[0] for path in paths):
         return original(item, paths)
-    taken = cast(Item, Item.__new__(Item))
+    taken = object.__new__(Item)
     taken.hash_key, taken.range_key = item.hash_key, item.range_key
     taken.attrs = type(item.attrs)()
     for (name,) in paths:

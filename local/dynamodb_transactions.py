@@ -175,7 +175,7 @@ def _result(action: _Action) -> Item | None:
     """What the action leaves in place of the current item."""
     match action.kind:
         case "Put":
-            return make_item(action.table, action.request["Item"])
+            return make_item(action.table, action.key, action.request["Item"])
         case "Update":
             return updated_item(
                 action.table,

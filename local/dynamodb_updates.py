@@ -16,6 +16,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 
 from local import dynamodb_numbers as numbers
+from local.dynamodb_values import typed
 
 Attributes = dict[str, DynamoType]
 
@@ -137,7 +138,7 @@ def apply_clauses(
                 return found
             if of.value is None:
                 raise AttributeDoesNotExist
-        return DynamoType(values[str(of.value)])
+        return typed(values[str(of.value)])
 
     for clause in clauses:
         name = names.get(clause.attribute, clause.attribute)
