@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -219,7 +219,8 @@ class Catalogue:
             same = published[new.version - 1]
             return _repeated(name, StoredDocument(same.document, same.hash, same.published_at), document)
         earlier = [item.version for item in published]
-        check_publication(new, earlier, now=now, open_since=periods.open_since() if earlier else NEVER)
+        open_since = periods.open_since(self._listed(f"CARDUSERS#{card}")) if earlier else NEVER
+        check_publication(new, earlier, now=now, open_since=open_since)
         return self._create_version(name, f"CARD#{card}", "V", new.version, document, now=now, published_at=now)
 
     def agree_contract(self, document: Any, *, now: str) -> Saved:
@@ -232,7 +233,8 @@ class Catalogue:
             return _repeated(name, StoredDocument(same.document, same.hash, same.created_at), document)
         self._check_named(new)
         check_contract(new, [item.contract for item in agreed], now=now)
-        entries = [(f"ACCOUNTS#{new.entity}", new.customer)] if new.version == 1 else []
+        entries = [(f"CARDUSERS#{new.rate_card}", new.entity)]
+        entries += [(f"ACCOUNTS#{new.entity}", new.customer)] if new.version == 1 else []
         return self._create_version(
             name, f"CUSTOMER#{new.customer}", "CONTRACT", new.version, document, now=now, entries=entries
         )
@@ -478,11 +480,13 @@ class SealedPeriods:
         self._client = client
         self._table = table
 
-    def open_since(self) -> str:
-        """The first instant after the latest period that a final run has sealed, for any entity; NEVER without one."""
+    def open_since(self, entities: Collection[str]) -> str:
+        """The first instant after the latest period that a final run of one of these entities has sealed; NEVER
+        without one."""
         try:
             names = [name.rsplit(".", 2) for name in self._run_ids()]
-            finals = sorted(((period, entity) for entity, period, mode in names if mode == "final"), reverse=True)
+            ours = [name for name in names if name[0] in entities and name[2] == "final"]
+            finals = sorted(((period, entity) for entity, period, _ in ours), reverse=True)
             for period, entity in finals:
                 if self._status(f"{entity}.{period}.final") == "sealed":
                     return month_period(period).end

@@ -226,8 +226,9 @@ def test_one_class_priced_twice_in_one_version_is_refused() -> None:
 def test_a_version_that_would_change_what_was_in_force_is_refused(
     document: dict[str, Any], status: int, code: str, field: str | None
 ) -> None:
+    stock()
+    call("POST /v1/contracts", CONTRACT)
     put_run("bp-us.2026-10.final", "sealed")
-    call(PUBLISH, STANDARD, id="std")
     before = table_items()
     answer = call(PUBLISH, document, id="std")
     assert answer.status == status
@@ -237,8 +238,9 @@ def test_a_version_that_would_change_what_was_in_force_is_refused(
 
 
 def test_a_first_price_is_back_dated_into_the_open_period() -> None:
+    stock()
+    call("POST /v1/contracts", CONTRACT)
     put_run("bp-us.2026-10.final", "sealed")
-    call(PUBLISH, STANDARD, id="std")
     assert call(PUBLISH, card(2, "2026-11-01", rate("reasoning", "9")), id="std").status == 201
 
 

@@ -178,12 +178,23 @@ def test_a_price_in_force_changes_from_a_coming_day_on_only(stocked: Catalogue, 
 
 
 def test_a_first_price_may_be_back_dated_into_the_open_period_only(stocked: Catalogue, periods: SealedPeriods) -> None:
+    stocked.agree_contract(CONTRACT, now=NOW)
     put_run("bp-us.2026-09.final", "sealed")
     put_run("bp-us.2026-10.final", "sealed")
     with pytest.raises(RatesOverlap, match="2026-11-01 or later"):
         stocked.publish_rate_card("std", card(2, "2026-10-31", rate("reasoning", "9")), now=NOW, periods=periods)
     assert stocked.publish_rate_card(
         "std", card(2, "2026-11-01", rate("reasoning", "9")), now=NOW, periods=periods
+    ).created
+
+
+def test_another_entitys_sealed_run_does_not_close_the_period_for_a_card_it_does_not_use(
+    stocked: Catalogue, periods: SealedPeriods
+) -> None:
+    stocked.agree_contract(CONTRACT, now=NOW)
+    put_run("bp-eu.2026-10.final", "sealed")
+    assert stocked.publish_rate_card(
+        "std", card(2, "2026-10-31", rate("reasoning", "9")), now=NOW, periods=periods
     ).created
 
 
@@ -220,7 +231,8 @@ def test_a_page_of_large_cards_ends_before_an_answer_is_too_large(
         ({"bp.2026-10.final": "open", "bp.2026-09.final": "incomplete"}, NEVER),
         ({"bp.2026-10.shadow": "sealed"}, NEVER),
         ({"bp.2026-10.final": "incomplete", "bp.2026-09.final": "sealed"}, "2026-10-01T00:00:00.000000Z"),
-        ({"a.b-c.2026-12.final": "sealed", "z.2026-11.final": "sealed"}, "2027-01-01T00:00:00.000000Z"),
+        ({"a.b-c.2026-12.final": "sealed", "bp.2026-11.final": "sealed"}, "2027-01-01T00:00:00.000000Z"),
+        ({"other.2026-12.final": "sealed", "bp.2026-11.final": "sealed"}, "2026-12-01T00:00:00.000000Z"),
     ],
 )
 def test_periods_are_open_after_the_latest_sealed_final_run(
@@ -228,7 +240,7 @@ def test_periods_are_open_after_the_latest_sealed_final_run(
 ) -> None:
     for run_id, status in runs.items():
         put_run(run_id, status)
-    assert periods.open_since() == open_since
+    assert periods.open_since(["bp", "a.b-c"]) == open_since
 
 
 # contracts
