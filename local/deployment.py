@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -21,6 +22,8 @@ from local.http_messages import Request, Response
 from local.server import Server
 from local.stack import Stack
 from local.streams import Streams
+
+_log = logging.getLogger("local.deployment")
 
 _PUMP_EVERY_S = 0.2
 _CLOSE_WAIT_S = 10.0
@@ -156,7 +159,10 @@ class Deployment:
 
     def _pump_for_ever(self) -> None:
         while not self._stop_pumping.wait(_PUMP_EVERY_S):
-            self.pump()
+            try:
+                self.pump()
+            except Exception:
+                _log.exception("pumping failed; it goes on")
 
 
 _QUERY = "/?:@!$&'()*+,;=~-._%"

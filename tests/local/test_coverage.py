@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from local import coverage
+from local import aws, coverage
 from local.coverage import By
 from local.deploy import deploy
 from local.deployment import Deployment
@@ -113,10 +114,6 @@ def test_the_readme_lists_what_is_ignored_and_what_differs() -> None:
 
 
 def test_the_evidence_bucket_keeps_locked_versions(billproof: Deployment) -> None:
-    from botocore.exceptions import ClientError
-
-    from local import aws
-
     s3, bucket = aws.client("s3"), billproof.outputs["EvidenceBucket"]
     first = s3.put_object(Bucket=bucket, Key="bundles/x.zip", Body=b"1", IfNoneMatch="*")["VersionId"]
     with pytest.raises(ClientError, match="PreconditionFailed"):

@@ -43,7 +43,6 @@ def test_a_matching_event_reaches_function_log_and_queue(small: Deployment) -> N
     assert event["source"] == "billing"
     assert event["detail-type"] == "Alert"
     assert event["detail"] == {"level": 4, "text": "ä"}
-    assert event["time"] == small.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ") or event["time"].endswith("Z")
     assert _messages("taken") == [{"level": 4, "text": "ä"}]
     events = aws.client("logs").filter_log_events(logGroupName="/small/alerts")["events"]
     assert [json.loads(line["message"])["id"] for line in events].count(event["id"]) == 1
