@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -104,6 +105,16 @@ def test_other_content_is_a_conflict_that_names_both_hashes_and_changes_nothing(
 def test_what_is_not_billed_makes_no_conflict(changes: dict[str, Any], billproof: World) -> None:
     billproof.send(event())
     assert billproof.send(event(**changes)).statuses == ["duplicate"]
+
+
+def test_the_content_hash_is_of_type_customer_and_data_as_anyone_can_compute_it(billproof: World) -> None:
+    for customer in ("acme", "umbra"):
+        content = (
+            f'["llm.usage.v1","{customer}",'
+            '{"model":"gpt-4o","provider":"openai","quantities":{"input":374,"output":44}}]'
+        )
+        answer = billproof.send(event(subject=customer))
+        assert answer.result["hash"] == hashlib.sha256(content.encode()).hexdigest()
 
 
 def test_identity_is_per_customer_and_source_and_exact(billproof: World) -> None:
