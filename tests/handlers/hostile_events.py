@@ -220,6 +220,7 @@ REJECTED: dict[str, tuple[Any, str, str, str]] = {
     "an empty object": ({}, "specversion", "None", 'send CloudEvents with "specversion": "1.0"'),
     # the same member twice
     "specversion twice": (raw('{"specversion":"1.0","specversion":"1.0"}'), "specversion", "more than once", "once"),
+    "the first of several": (raw('{"b":1,"c":2,"c":3,"b":4}'), "c", "more than once", "give each member once"),
     "id twice": (as_text(event()).replace('"source"', '"id":"e2","source"'), "id", "more than once", "once"),
     "data twice": (as_text(event()).replace('"data":', '"data":{},"data":'), "data", "more than once", "once"),
     "provider twice": (

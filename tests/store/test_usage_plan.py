@@ -99,8 +99,8 @@ def test_the_names_of_the_sums_count_for_the_size_of_a_segment() -> None:
     noise = random.Random(2)
     wide = {f"{'c' * 60}{n}": 1 for n in range(32)}
     events = [
-        incoming(f"e{n}", padding=padding(noise, 60_000), model=chr(0x1F600 + n) * 128, quantities=wide)
-        for n in range(20)
+        incoming(f"e{n}", padding=padding(noise, 42_000), model=chr(0x1F600 + n) * 128, quantities=wide)
+        for n in range(16)
     ]
     [planned] = plans(events)
     for action in planned.actions:
@@ -118,6 +118,15 @@ def test_a_transaction_whose_counters_name_too_many_models_does_not_fit() -> Non
     [half] = plans(events[:48])
     assert half.fits
     limits.check("TransactWriteItems", {"TransactItems": half.actions})
+
+
+@pytest.mark.parametrize(("events", "additions", "fits"), [(9, 290, True), (10, 322, False)])
+def test_an_expression_has_at_most_300_additions_however_short_it_is(events: int, additions: int, fits: bool) -> None:
+    [planned] = plans([incoming(f"e{n}", quantities={f"c{n}_{k}": 1 for k in range(32)}) for n in range(events)])
+    updates = [action["Update"] for action in planned.actions if "Update" in action]
+    assert [len(update["ExpressionAttributeNames"]) for update in updates] == [additions] * 2
+    assert all(len(update["UpdateExpression"]) < MAX_EXPRESSION_BYTES for update in updates)
+    assert planned.fits == fits
 
 
 def test_the_widest_single_event_fits() -> None:
