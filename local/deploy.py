@@ -26,6 +26,7 @@ from local.functions import Function, Functions
 from local.http_api import HttpApi
 from local.invocations import answered_in_process
 from local.output import FunctionLog, unroute
+from local.rights import Rights, enforced
 from local.s3_links import signed_here
 from local.serialised import one_call_at_a_time
 from local.stack import Resource, Stack
@@ -66,6 +67,7 @@ def deploy(
         undo.enter_context(signed_here(clock, lambda: serving[0] if serving else None))
         created = stack.create(content, name)
         apply_all(created)
+        undo.enter_context(enforced(Rights(created)))
         functions = Functions([_function(r) for r in created.of_type("AWS::Lambda::Function")], function_log)
         calls = AsyncCalls(functions, _dead_letters(created))
         undo.enter_context(answered_in_process(functions, calls.add))

@@ -44,6 +44,14 @@ class StackFailed(LocalError):
     """moto refused to create the stack."""
 
 
+class UnjudgedPolicy(LocalError):
+    """A policy says something that `local` cannot judge, so it would be enforced otherwise than in AWS."""
+
+
+class UnjudgedCall(LocalError):
+    """A function makes a call whose rights `local` does not know."""
+
+
 class UnknownFunction(LocalError):
     """A call names a function that the template does not have."""
 

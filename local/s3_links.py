@@ -99,26 +99,27 @@ def checked(url: str, method: str, clock: Clock) -> tuple[str, str, dict[str, st
     signed_at = datetime.strptime(date, SIGV4_TIMESTAMP).replace(tzinfo=UTC)
     if clock.now() >= signed_at + timedelta(seconds=int(expires)):
         raise LinkRefused("AccessDenied", "Request has expired")
-    bucket, key = _bucket_and_key(parts.netloc, parts.path)
-    return bucket, key, query
+    return *bucket_and_key(url), query
 
 
 def _query_text(query: dict[str, str]) -> str:
     return urlencode(query, quote_via=quote, safe="-_.~")
 
 
-def _bucket_and_key(host: str, path: str) -> tuple[str, str]:
-    head, separator, _ = host.partition(".s3.")
+def bucket_and_key(url: str) -> tuple[str, str]:
+    """The object that a URL of S3, or of the local server, names."""
+    parts = urlsplit(url)
+    head, separator, _ = parts.netloc.partition(".s3.")
     if separator:
-        return head, unquote(path).removeprefix("/")
-    bucket, _, key = unquote(path).removeprefix("/").partition("/")
+        return head, unquote(parts.path).removeprefix("/")
+    bucket, _, key = unquote(parts.path).removeprefix("/").partition("/")
     return bucket, key
 
 
 def _at(authority: str, url: str) -> str:
     """The same object under the local server's address."""
     parts = urlsplit(url)
-    bucket, key = _bucket_and_key(parts.netloc, parts.path)
+    bucket, key = bucket_and_key(url)
     query = f"?{parts.query}" if parts.query else ""
     return f"http://{authority}/{bucket}/{quote(key, safe='/~')}{query}"
 

@@ -75,18 +75,16 @@ class Operations(Construct):
             meaning="a billing run failed or is incomplete",
         )
         self._alarm(
-            "run-not-sealed",
-            cloudwatch.MathExpression(
-                expression="timed_out + aborted",
-                using_metrics={
-                    "timed_out": state_machine.metric_timed_out(),
-                    "aborted": state_machine.metric_aborted(),
-                },
-                label="Runs that ended without a seal",
-                period=FIVE_MINUTES,
-            ),
+            "run-timed-out",
+            state_machine.metric_timed_out(period=FIVE_MINUTES),
             above=0,
-            meaning="a billing run was stopped or took more than a day, so it is not sealed",
+            meaning="a billing run took more than a day, so it is not sealed",
+        )
+        self._alarm(
+            "run-aborted",
+            state_machine.metric_aborted(period=FIVE_MINUTES),
+            above=0,
+            meaning="a billing run was stopped, so it is not sealed",
         )
 
     def watch_api(self, api: apigateway.HttpApi) -> None:
@@ -124,7 +122,12 @@ class Operations(Construct):
             removal_policy=self._settings.removal_policy,
         )
         key.add_to_resource_policy(
-            iam.PolicyStatement(principals=[alarms], actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=["*"])
+            iam.PolicyStatement(
+                # No condition: KMS need not learn for whom CloudWatch asks, and who may publish is the topic's to say.
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+            )
         )
         topic = sns.Topic(
             self, "Operators", topic_name=self._settings.name("operators"), master_key=key, enforce_ssl=True

@@ -325,7 +325,6 @@ READ: dict[tuple[str, str], Read] = {
             "Dimensions",
             "EvaluationPeriods",
             "MetricName",
-            "Metrics",
             "Namespace",
             "Period",
             "Statistic",
