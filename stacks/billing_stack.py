@@ -10,39 +10,38 @@ from stacks.billing_run import BillingRun
 from stacks.functions import Functions
 from stacks.operations import Operations
 from stacks.settings import StageSettings
-from stacks.stores import ADD, APPEND, BUNDLES, QUERY, READ, READ_APPEND, READ_WRITE, RUNS, Access, Stores
+from stacks.stores import BATCH, BUNDLES, CHECK, GET, PUT, QUERY, READ, RUNS, UPDATE, Access, Stores
 from stacks.usage_api import UsageApi
 
 BOTH = (RUNS, BUNDLES)
 
 ACCESS = {
-    "authorize_request": Access(catalogue=READ),
-    "ingest_usage": Access(usage=READ_APPEND, counters=ADD, catalogue=READ, billing=READ),
-    "view_usage": Access(counters=READ, catalogue=READ),
-    "manage_catalogue": Access(catalogue=READ_WRITE, billing=READ),
-    "create_operator_key": Access(catalogue=READ_WRITE),
-    "billing_runs": Access(billing=READ_WRITE, catalogue=READ),
+    "authorize_request": Access(catalogue=GET),
+    "ingest_usage": Access(usage=PUT, counters=UPDATE, catalogue=GET + QUERY),
+    "view_usage": Access(counters=QUERY, catalogue=GET + QUERY),
+    "manage_catalogue": Access(catalogue=READ + CHECK + PUT + UPDATE, billing=GET + QUERY),
+    "create_operator_key": Access(catalogue=GET + PUT),
+    "billing_runs": Access(billing=READ + PUT + UPDATE, catalogue=GET + QUERY),
     "read_invoices": Access(billing=READ, evidence_get=BOTH),
-    "trace_charge": Access(usage=READ, billing=READ, ledger=READ, catalogue=READ, evidence_get=BOTH),
-    "watch_limits": Access(catalogue=READ, outbox=READ_WRITE),
-    "open_run": Access(billing=READ_WRITE, catalogue=READ, evidence_get=(RUNS,), evidence_put=(RUNS,)),
+    "trace_charge": Access(usage=GET + BATCH, billing=GET, ledger=GET, catalogue=GET + QUERY, evidence_get=(RUNS,)),
+    "watch_limits": Access(catalogue=GET + QUERY, outbox=GET + PUT + UPDATE),
+    "open_run": Access(billing=GET + QUERY + PUT + UPDATE, catalogue=QUERY, evidence_get=(RUNS,), evidence_put=(RUNS,)),
     "freeze_inputs": Access(
-        usage=READ, counters=QUERY, catalogue=READ, billing=READ_WRITE, evidence_get=(RUNS,), evidence_put=(RUNS,)
-    ),
-    "rate_shard": Access(usage=READ, evidence_get=(RUNS,), evidence_put=(RUNS,)),
-    "draft_invoice": Access(billing=READ_WRITE, evidence_get=(RUNS,), evidence_put=(RUNS,)),
-    "issue_invoices": Access(billing=READ_WRITE, ledger=READ + APPEND, evidence_get=(RUNS,), evidence_put=(RUNS,)),
-    "build_bundle": Access(billing=READ_WRITE, ledger=READ, evidence_get=BOTH, evidence_put=BOTH),
-    "fail_account": Access(billing=READ_WRITE),
-    "seal_run": Access(
-        billing=READ_WRITE,
-        ledger=READ,
-        usage=QUERY,
+        usage=QUERY + BATCH,
         counters=QUERY,
-        catalogue=READ,
-        evidence_get=BOTH,
+        catalogue=GET + QUERY,
+        billing=GET + UPDATE,
+        evidence_get=(RUNS,),
         evidence_put=(RUNS,),
     ),
+    "rate_shard": Access(usage=BATCH, evidence_get=(RUNS,), evidence_put=(RUNS,)),
+    "draft_invoice": Access(billing=GET + UPDATE, evidence_get=(RUNS,), evidence_put=(RUNS,)),
+    "issue_invoices": Access(
+        billing=GET + QUERY + PUT + UPDATE, ledger=PUT, evidence_get=(RUNS,), evidence_put=(RUNS,)
+    ),
+    "build_bundle": Access(billing=GET + UPDATE, ledger=GET, evidence_get=BOTH, evidence_put=BOTH),
+    "fail_account": Access(billing=GET + UPDATE),
+    "seal_run": Access(billing=READ + UPDATE, ledger=QUERY, evidence_get=(RUNS,), evidence_put=(RUNS,)),
 }
 """The only place where rights are given, by function."""
 

@@ -15,12 +15,13 @@ from constructs import Construct
 from stacks.acknowledge import acknowledge, logical_id
 from stacks.settings import StageSettings
 
-READ = ("dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query")
+GET = ("dynamodb:GetItem",)
+BATCH = ("dynamodb:BatchGetItem",)
 QUERY = ("dynamodb:Query",)
-ADD = ("dynamodb:UpdateItem",)
-APPEND = ("dynamodb:ConditionCheckItem", "dynamodb:PutItem")
-READ_APPEND = READ + APPEND
-READ_WRITE = READ + APPEND + ADD
+READ = BATCH + GET + QUERY
+PUT = ("dynamodb:PutItem",)
+UPDATE = ("dynamodb:UpdateItem",)
+CHECK = ("dynamodb:ConditionCheckItem",)
 
 RUNS = "runs/*"
 BUNDLES = "bundles/*"

@@ -99,7 +99,7 @@ def test_every_function_has_its_rights_stated(template: Template) -> None:
     ("file", "stores"),
     [
         ("authorize_request", {"CATALOGUE_TABLE"}),
-        ("ingest_usage", {"USAGE_TABLE", "COUNTERS_TABLE", "CATALOGUE_TABLE", "BILLING_TABLE"}),
+        ("ingest_usage", {"USAGE_TABLE", "COUNTERS_TABLE", "CATALOGUE_TABLE"}),
         ("view_usage", {"COUNTERS_TABLE", "CATALOGUE_TABLE"}),
         ("manage_catalogue", {"CATALOGUE_TABLE", "BILLING_TABLE"}),
         ("create_operator_key", {"CATALOGUE_TABLE"}),
@@ -110,6 +110,7 @@ def test_every_function_has_its_rights_stated(template: Template) -> None:
         ("issue_invoices", {"BILLING_TABLE", "LEDGER_TABLE", "EVIDENCE_BUCKET"}),
         ("build_bundle", {"BILLING_TABLE", "LEDGER_TABLE", "EVIDENCE_BUCKET"}),
         ("fail_account", {"BILLING_TABLE"}),
+        ("seal_run", {"BILLING_TABLE", "LEDGER_TABLE", "EVIDENCE_BUCKET"}),
     ],
 )
 def test_a_function_knows_only_the_stores_it_uses(template: Template, file: str, stores: set[str]) -> None:
@@ -117,13 +118,23 @@ def test_a_function_knows_only_the_stores_it_uses(template: Template, file: str,
     assert set(template.functions()[file]["Environment"]["Variables"]) == common | stores
 
 
-def test_ingest_adds_to_counters_and_reads_nothing_there(template: Template) -> None:
-    [counters] = [
+@pytest.mark.parametrize(("store", "action"), [("Usage", "PutItem"), ("Counters", "UpdateItem")])
+def test_ingest_writes_usage_and_reads_none(template: Template, store: str, action: str) -> None:
+    [found] = [
         statement
         for statement in template.function_statements("ingest_usage")
-        if any("StoresCounters" in resource for resource in statement.resources)
+        if any(f"Stores{store}" in resource for resource in statement.resources)
     ]
-    assert counters.actions == ("dynamodb:UpdateItem",)
+    assert found.actions == (f"dynamodb:{action}",)
+
+
+def test_ledger_items_are_appended_by_one_function_that_cannot_read_them(template: Template) -> None:
+    [found] = [
+        statement
+        for statement in template.function_statements("issue_invoices")
+        if any("StoresLedger" in resource for resource in statement.resources)
+    ]
+    assert found.actions == ("dynamodb:PutItem",)
 
 
 def test_only_build_bundle_writes_bundles(template: Template) -> None:
@@ -151,3 +162,7 @@ def test_alarms_can_publish_to_the_encrypted_topic(template: Template) -> None:
     for statements in policies:
         allowed = [each["Principal"] for each in statements if each["Effect"] == "Allow"]
         assert {"Service": "cloudwatch.amazonaws.com"} in allowed
+    for statement in policies[0]:
+        assert "Condition" not in statement
+    [publish] = [each for each in policies[1] if each["Action"] == "sns:Publish" and each["Effect"] == "Allow"]
+    assert publish["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
