@@ -32,7 +32,10 @@ def dynamodb() -> DynamoDBClient:
 
 @functools.cache
 def s3() -> S3Client:
-    client: S3Client = boto3.client("s3", config=_CONFIG.merge(Config(signature_version="s3v4")))
+    """Virtual addressing makes presigned links name the region. Without it they name the global endpoint, which
+    redirects for hours after a bucket was made, and a redirected signature is not valid."""
+    config = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+    client: S3Client = boto3.client("s3", config=_CONFIG.merge(config))
     return client
 
 

@@ -118,3 +118,11 @@ def test_trouble_that_stays_keeps_its_name() -> None:
     evidence = Evidence(FailingS3(s3_error("AccessDenied", 403)), "bucket")  # type: ignore[arg-type]
     with pytest.raises(ClientError, match="AccessDenied"):
         evidence.put_once("a", b"")
+
+
+def test_a_link_names_the_region_it_is_signed_for() -> None:
+    """The global endpoint redirects requests for young buckets, and a redirected signature is not valid."""
+    evidence = stores.evidence()
+    link = evidence.presign("bundles/BP-2026-000001.zip", 300, "BP-2026-000001.zip")
+    assert link.startswith(f"https://{evidence.bucket}.s3.eu-central-1.amazonaws.com/bundles/BP-2026-000001.zip?")
+    assert "X-Amz-SignedHeaders=host&" in link
