@@ -20,6 +20,7 @@ from lambdas.store.usage_items import (
 
 MAX_ACTIONS = 100
 MAX_EXPRESSION_BYTES = 4096
+MAX_OPERATORS = 300
 
 
 class Request(NamedTuple):
@@ -43,6 +44,7 @@ class Plan(NamedTuple):
         """Whether DynamoDB takes it: the number of actions, and names of models and classes in one expression."""
         return len(self.actions) <= MAX_ACTIONS and all(
             len(action["Update"]["UpdateExpression"]) <= MAX_EXPRESSION_BYTES
+            and len(action["Update"]["ExpressionAttributeNames"]) <= MAX_OPERATORS
             for action in self.actions
             if "Update" in action
         )
