@@ -33,9 +33,11 @@ TRANSIENT = (
     "Lambda.TooManyRequestsException",
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.Unknown",
+    "Runtime.ExitError",
     "Sandbox.Timedout",
 )
-"""Errors that a repetition can heal. Any other name is a business error: caught and reported, never repeated."""
+"""Errors that a repetition can heal; `Runtime.ExitError` is a process that was killed in the middle. Any other name is
+a business error: caught and reported, never repeated."""
 
 RUN = {"run_id": sfn.JsonPath.string_at("$.run_id")}
 ATTEMPT = RUN | {"attempt": sfn.JsonPath.number_at("$.attempt")}
@@ -149,7 +151,7 @@ class BillingRun(Construct):
         )
 
     def _freeze(self) -> sfn.IChainable:
-        return self._caught(self._task("FreezeInputs", "freeze_inputs", ACCOUNT), "ReportFailedFreeze")
+        return self._caught(self._task("FreezeInputs", "freeze_inputs", ACCOUNT, ends_item=True), "ReportFailedFreeze")
 
     def _draft(self) -> sfn.IChainable:
         """freeze_inputs answers here what it stored in FreezeAccounts: one cut-off for all, whenever each is rated."""
@@ -166,20 +168,21 @@ class BillingRun(Construct):
             },
             max_concurrency=self._settings.shard_concurrency,
             result_path=sfn.JsonPath.DISCARD,
-        ).item_processor(self._task("RateShard", "rate_shard", None))
-        draft = self._task("DraftInvoice", "draft_invoice", ACCOUNT_OF_RUN)
+        ).item_processor(self._task("RateShard", "rate_shard", None, ends_item=True))
+        draft = self._task("DraftInvoice", "draft_invoice", ACCOUNT_OF_RUN, ends_item=True)
         for state in (plan, rate, draft):
             state.add_catch(report, errors=["States.ALL"], result_path="$.error")
         return plan.next(rate).next(draft)
 
     def _bundle(self) -> sfn.IChainable:
-        return self._caught(self._task("BuildBundle", "build_bundle", ACCOUNT), "ReportFailedBundle")
+        return self._caught(self._task("BuildBundle", "build_bundle", ACCOUNT, ends_item=True), "ReportFailedBundle")
 
     def _caught(self, task: sfn.TaskStateBase, report_name: str) -> sfn.TaskStateBase:
         return task.add_catch(self._report(report_name), errors=["States.ALL"], result_path="$.error")
 
     def _report(self, state_name: str) -> sfn.TaskStateBase:
-        return self._task(state_name, "fail_account", ACCOUNT | {"error": sfn.JsonPath.object_at("$.error")})
+        payload = ACCOUNT | {"error": sfn.JsonPath.object_at("$.error")}
+        return self._task(state_name, "fail_account", payload, ends_item=True)
 
     def _for_each_account(self, state_name: str, process: sfn.IChainable) -> sfn.DistributedMap:
         """One child execution per account in the file; a failing one is reported and never stops the others."""
@@ -203,8 +206,13 @@ class BillingRun(Construct):
         payload: Mapping[str, object] | None,
         *,
         result_path: str = sfn.JsonPath.DISCARD,
+        ends_item: bool = False,
     ) -> sfn.TaskStateBase:
-        """Calls `function` with exactly `payload` (None: the state's input); its answer goes to `result_path`."""
+        """Calls `function` with exactly `payload` (None: the state's input); its answer goes to `result_path`.
+
+        A task that ends an item of a map hands on nothing: a map collects what its items end with, and fails beyond
+        256 KB even where its own result is discarded.
+        """
         task = tasks.LambdaInvoke(
             self,
             state_name,
@@ -213,6 +221,7 @@ class BillingRun(Construct):
             payload_response_only=True,
             retry_on_service_exceptions=False,
             result_path=result_path,
+            output_path=sfn.JsonPath.DISCARD if ends_item else None,
         )
         return task.add_retry(
             errors=list(TRANSIENT),

@@ -34,7 +34,10 @@ from lambdas.store.evidence import Evidence, seal_key
 from lambdas.store.ledger import Ledger
 
 MAX_NAMED = 50
-"""Most accounts and broken invariants that an answer names; Step Functions passes 256 KB."""
+"""Most accounts and broken invariants that an answer names."""
+MAX_QUANTITIES = 200
+"""Most model classes that a run's own totals name: senders choose names, and an item has 400 KB. The seal has all."""
+OTHERS = "others"
 
 _DISPLAYED = frozenset({"net", "tax", "total", "receivable", "tax_payable"})
 
@@ -70,7 +73,7 @@ def seal_run(run_id: str, attempt: int, *, billing: Billing, ledger: Ledger, evi
         else:
             totals["broken"] = broken[:MAX_NAMED]
             status = INCOMPLETE
-        run = billing.close_run(run_id, attempt, status, totals)
+        run = billing.close_run(run_id, attempt, status, {**totals, "quantities": bounded(totals["quantities"])})
     return {"run_id": run_id, "status": run.status, "failed": failures(billing.accounts(run_id)), "totals": run.totals}
 
 
@@ -122,6 +125,22 @@ def control_totals(accounts: Sequence[Account], invoices: Mapping[str, Invoice],
         "quantities": {"accepted": frozen_quantities, "rated": quantities, "excluded": excluded_quantities},
         "lines": lines,
         "money": _money(accounts, invoices, journal),
+    }
+
+
+def bounded(quantities: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """The same sums with the largest MAX_QUANTITIES names, and those of all other names added up as `others`."""
+    largest: dict[str, int] = {}
+    for sums in quantities.values():
+        for name, quantity in sums.items():
+            largest[name] = max(quantity, largest.get(name, 0))
+    if len(largest) <= MAX_QUANTITIES:
+        return {fate: dict(sums) for fate, sums in quantities.items()}
+    kept = set(sorted(largest, key=lambda name: (-largest[name], name))[:MAX_QUANTITIES])
+    return {
+        fate: {name: quantity for name, quantity in sums.items() if name in kept}
+        | {OTHERS: sum(quantity for name, quantity in sums.items() if name not in kept)}
+        for fate, sums in quantities.items()
     }
 
 
@@ -231,13 +250,15 @@ def _shown(name: str, amount: int, currency: str) -> str:
 
 
 def _handle(event: dict[str, Any]) -> dict[str, Any]:
-    return seal_run(
+    """Step Functions passes 256 KB, and decides by the status alone."""
+    ended = seal_run(
         event["run_id"],
         event["attempt"],
         billing=stores.billing(),
         ledger=stores.ledger(),
         evidence=stores.evidence(),
     )
+    return {name: ended[name] for name in ("run_id", "status")}
 
 
 handler = task_entry(_handle)

@@ -152,3 +152,33 @@ def test_an_account_that_failed_on_an_invariant_is_counted_too(counted: list[dic
     assert answer["status"] == "incomplete"
     assert [failed["code"] for failed in answer["failed"]] == ["InvariantBroken"]
     assert counted == [{"InvariantBroken": 1}]
+
+
+def test_a_run_names_its_largest_quantities_and_adds_up_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are named by senders: without a bound, one of them could keep a run from being stored, and so sealed."""
+    monkeypatch.setattr(seal_run, "MAX_QUANTITIES", 1)
+    bundled()
+    answer = step_seal()
+    assert answer["status"] == "sealed"
+    assert answer["totals"]["quantities"] == {
+        "accepted": {"openai/gpt-4o|input": 22_361_870, "others": 4_088_665},
+        "rated": {"openai/gpt-4o|input": 22_361_870, "others": 4_088_665},
+        "excluded": {"others": 0},
+    }
+    sealed = stores.evidence().get_json(f"runs/{RUN_ID}/seal.json")["quantities"]
+    assert sealed["accepted"] == {"openai/gpt-4o|input": 22_361_870, "openai/gpt-4o|output": 4_088_665}
+
+
+def test_two_hundred_quantities_are_all_named() -> None:
+    accepted = {f"p/m{n:03d}|input": n for n in range(seal_run.MAX_QUANTITIES)}
+    assert seal_run.bounded({"accepted": accepted, "rated": {}}) == {"accepted": accepted, "rated": {}}
+    more = {**accepted, "p/zero|input": 7}
+    assert seal_run.bounded({"accepted": more})["accepted"] == {
+        name: quantity for name, quantity in more.items() if quantity
+    } | {"others": 0}
+
+
+def test_the_state_machine_is_told_the_status_alone() -> None:
+    bundled()
+    attempt = stores.billing().run(RUN_ID).attempt
+    assert seal_run.handler({"run_id": RUN_ID, "attempt": attempt}, None) == {"run_id": RUN_ID, "status": "sealed"}

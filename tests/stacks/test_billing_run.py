@@ -60,6 +60,31 @@ def test_a_failing_account_never_fails_a_map(template: Template) -> None:
         assert state["ResultPath"] is None
 
 
+def test_items_of_maps_end_with_nothing(template: Template) -> None:
+    """A map that collects more than 256 KB fails, also where its result is discarded: aws/aws-cdk#24799."""
+    ends = {
+        name: state
+        for map_state in (state for _, state in states(template.state_machine()) if state["Type"] == "Map")
+        for name, state in map_state["ItemProcessor"]["States"].items()
+        if state.get("End")
+    }
+    assert set(ends) == {
+        "FreezeInputs", "ReportFailedFreeze", "RateShard", "DraftInvoice", "ReportFailedDraft", "BuildBundle",
+        "ReportFailedBundle",
+    }  # fmt: skip
+    for name, state in ends.items():
+        assert state["OutputPath"] is None, name
+
+
+def test_a_run_leaves_half_of_an_accounts_functions_to_the_api(by_stage: dict[str, Template]) -> None:
+    """An account runs 1,000 functions at once; what a run takes of them, ingest does not have."""
+    for stage, template in by_stage.items():
+        machine = dict(states(template.state_machine()))
+        at_once = machine["DraftAccounts"]["MaxConcurrency"] * machine["RateShards"]["MaxConcurrency"]
+        assert at_once <= 500, stage
+        assert machine["RateShards"]["MaxConcurrency"] <= 40, stage
+
+
 def test_executions_are_logged_without_their_data_and_traced(template: Template) -> None:
     machine = template.only("AWS::StepFunctions::StateMachine")["Properties"]
     assert machine["StateMachineName"] == "billproof-local-billing-run"
