@@ -41,6 +41,13 @@ class _Work(NamedTuple):
     now: str
 
 
+class _Clock(NamedTuple):
+    """Canonical times of a request: when it came, and the latest that its events may have."""
+
+    now: str
+    latest: str
+
+
 class _Placed(NamedTuple):
     """An event that may be stored, and its position in the request."""
 
@@ -67,9 +74,10 @@ def ingest_usage(
         return problem(400, "UnreadableBody", str(error), field=error.field, value=error.value, remedy=error.remedy)
     results: list[dict[str, Any]] = [{} for _ in reading.events]
     accounts = _accounts(reading.events, stores)
+    clock = _Clock(now, from_datetime(to_datetime(now) + timedelta(seconds=MAX_AHEAD_S)))
     by_customer: dict[str, list[_Placed]] = {}
     for position, read in enumerate(reading.events):
-        found = read.found if isinstance(read.found, EventRejected) else _judged(read.found, accounts, now)
+        found = read.found if isinstance(read.found, EventRejected) else _judged(read.found, accounts, clock)
         if isinstance(found, Incoming):
             by_customer.setdefault(found.event.customer, []).append(_Placed(position, found))
         elif isinstance(found, EventRejected):
@@ -98,7 +106,7 @@ def _accounts(events: list[Read], stores: Stores) -> dict[str, str | None]:
     return accounts
 
 
-def _judged(incoming: Incoming, accounts: Mapping[str, str | None], now: str) -> Incoming | EventRejected | None:
+def _judged(incoming: Incoming, accounts: Mapping[str, str | None], clock: _Clock) -> Incoming | EventRejected | None:
     """What only account and clock can tell: unknown customer, time before the account or ahead; None for not known."""
     event = incoming.event
     if event.customer not in accounts:
@@ -108,8 +116,9 @@ def _judged(incoming: Incoming, accounts: Mapping[str, str | None], now: str) ->
         return EventRejected("subject", event.customer, "no such customer; create it first or correct the subject")
     if event.time < created_at:
         return EventRejected("time", event.time, f"the customer's account exists since {created_at}; check the clock")
-    if event.time > from_datetime(to_datetime(now) + timedelta(seconds=MAX_AHEAD_S)):
-        return EventRejected("time", event.time, f"more than {MAX_AHEAD_S} s ahead of {now}; check the sender's clock")
+    if event.time > clock.latest:
+        remedy = f"more than {MAX_AHEAD_S} s ahead of {clock.now}; check the sender's clock"
+        return EventRejected("time", event.time, remedy)
     return incoming
 
 
