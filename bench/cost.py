@@ -131,13 +131,13 @@ def _dynamodb_writes(prices: Prices, request: RequestUse, requests: Fraction) ->
 
 def _dynamodb_reads(prices: Prices, measured: Measured, requests: Fraction) -> Fraction:
     others, request = measured.others, measured.request
-    days = request.counter_writes / 2  # each transaction adds to the counters of a day and of a month
+    watches = request.counter_writes / prices.assumed("records_per_watch")
     units = (
         request.read_units
         + request.run_read_units
         + prices.assumed("cold_starts_per_request") * others.cold
         + prices.assumed("key_checks_per_request") * others.authorizer
-        + days * (others.watched_day + others.watched_month)
+        + watches * prices.assumed("customers_per_watch") * others.watched
     )
     return requests * units * prices("dynamodb", "per_million_read_units") / MILLION
 

@@ -64,9 +64,8 @@ class OtherReads(NamedTuple):
     """The first request of a customer in a new instance of the function, in addition."""
     authorizer: Fraction
     """One key check; API Gateway keeps the answer for a minute."""
-    watched_day: Fraction
-    """One record of the counters' stream with a day's counters."""
-    watched_month: Fraction
+    watched: Fraction
+    """An invocation of watch_limits, for each customer among its records of the counters' stream."""
 
 
 class Units(NamedTuple):
@@ -153,15 +152,14 @@ def _other_reads() -> OtherReads:
         return OtherReads(
             cold=reads(ingest_usage.handler, request),
             authorizer=reads(authorize_request.handler, {"identitySource": [f"Bearer {key.text}"]}),
-            watched_day=reads(watch_limits.handler, _stream_event(peeking, "D")),
-            watched_month=reads(watch_limits.handler, _stream_event(peeking, "P")),
+            watched=reads(watch_limits.handler, _stream_event(peeking)),
         )
 
 
-def _stream_event(peeking: DynamoDBClient, kind: str) -> dict[str, Any]:
-    """One record of the counters' stream: the day's or the month's item as it is now."""
+def _stream_event(peeking: DynamoDBClient) -> dict[str, Any]:
+    """Records of the counters' stream: the customer's items as they are now."""
     items = peeking.scan(TableName=runtime.setting("COUNTERS_TABLE"))["Items"]
-    return {"Records": [{"dynamodb": {"NewImage": item}} for item in items if item["sk"]["S"].startswith(kind)]}
+    return {"Records": [{"dynamodb": {"NewImage": item}} for item in items]}
 
 
 def report(units: Units) -> str:
@@ -207,8 +205,7 @@ def report(units: Units) -> str:
         [
             ("a customer's first request in a new instance of ingest_usage", _decimal(units.others.cold)),
             ("a key check; API Gateway keeps the answer for a minute", _decimal(units.others.authorizer)),
-            ("watch_limits, a stream record of a day's counters", _decimal(units.others.watched_day)),
-            ("watch_limits, a stream record of a month's counters", _decimal(units.others.watched_month)),
+            ("watch_limits, a batch of stream records, for each customer in it", _decimal(units.others.watched)),
         ],
     )
     return f"""{heading("2. Request units per accepted event")}

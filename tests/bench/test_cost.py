@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,7 @@ PRICES = Prices(
             "watch_mb": 512,
             "watch_ms_per_record": "10",
             "records_per_watch": "20",
+            "customers_per_watch": "5",
             "key_checks_per_request": "0.02",
             "key_check_mb": 512,
             "key_check_ms": "20",
@@ -74,7 +77,7 @@ REQUEST = RequestUse(
 )
 MEASURED = Measured(
     request=REQUEST,
-    others=OtherReads(cold=Fraction(5), authorizer=Fraction(1), watched_day=Fraction(4), watched_month=Fraction(0)),
+    others=OtherReads(cold=Fraction(5), authorizer=Fraction(1), watched=Fraction(4)),
     handler_us_per_event=Fraction(100),
     rate_us_per_event=Fraction(30),
     bundle_us_per_event=Fraction(70),
@@ -98,7 +101,7 @@ def test_writes_cost_units_times_the_price_of_a_unit() -> None:
 
 
 def test_reads_are_those_of_the_run_the_watch_and_their_share_of_key_checks_and_cold_starts() -> None:
-    units = 0 + 2 + Fraction("0.001") * 5 + Fraction("0.02") * 1 + 1 * (4 + 0)
+    units = 0 + 2 + Fraction("0.001") * 5 + Fraction("0.02") * 1 + Fraction(2, 20) * 5 * 4
     assert usd("DynamoDB reads") == REQUESTS * units * Fraction("0.125") / MILLION
 
 
@@ -167,3 +170,24 @@ def test_every_amount_in_the_file_is_exact() -> None:
 def test_a_float_in_the_file_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match=r"s3\.per_gb_month = 0\.023"):
         Prices({"s3": {"per_gb_month": 0.023}})("s3", "per_gb_month")
+
+
+@pytest.mark.parametrize(
+    ("assumed", "function"),
+    [
+        ("ingest_mb", "ingest_usage"),
+        ("run_mb", "rate_shard"),
+        ("run_mb", "build_bundle"),
+        ("watch_mb", "watch_limits"),
+        ("key_check_mb", "authorize_request"),
+    ],
+)
+def test_functions_have_the_memory_that_the_cost_assumes(assumed: str, function: str, template_path: Path) -> None:
+    resources = json.loads(template_path.read_text(encoding="utf-8"))["Resources"].values()
+    found = [
+        resource["Properties"]["MemorySize"]
+        for resource in resources
+        if resource["Type"] == "AWS::Lambda::Function"
+        and resource["Properties"].get("Handler") == f"lambdas.handlers.{function}.handler"
+    ]
+    assert found == [read_prices().assumed(assumed)]
