@@ -11,6 +11,8 @@ from lambdas.billing.strict_json import decode_text, parse
 from lambdas.handlers.problems import Forbidden
 
 ALL_CUSTOMERS = "*"
+MAX_QUERY_LENGTH = 256
+"""Of a query parameter: no id is longer, and every key made with one is within DynamoDB's limits."""
 
 
 class Caller(NamedTuple):
@@ -69,7 +71,10 @@ def path_parameter(event: Mapping[str, Any], name: str) -> str:
 
 
 def query_parameter(event: Mapping[str, Any], name: str) -> str | None:
+    """Raises DocumentRefused for more than 256 characters."""
     value = (event.get("queryStringParameters") or {}).get(name)
+    if value is not None and len(value) > MAX_QUERY_LENGTH:
+        raise DocumentRefused(name, value, f"at most {MAX_QUERY_LENGTH} characters")
     return None if value is None else str(value)
 
 

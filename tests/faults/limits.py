@@ -59,6 +59,9 @@ def _check_write(request: Mapping[str, Any]) -> None:
     if item:
         _at_most(PARTITION_KEY_BYTES, len(item["pk"]["S"].encode()), "bytes of pk")
         _at_most(SORT_KEY_BYTES, len(item["sk"]["S"].encode()), "bytes of sk")
+    if "KeyConditionExpression" in request:
+        for name, value in request["ExpressionAttributeValues"].items():
+            _at_most(PARTITION_KEY_BYTES if name == ":pk" else SORT_KEY_BYTES, _value_bytes(value), f"bytes of {name}")
     substitutions = sum(len(k) + len(str(v)) for k, v in request.get("ExpressionAttributeNames", {}).items())
     substitutions += sum(len(k) for k in request.get("ExpressionAttributeValues", {}))
     _at_most(SUBSTITUTIONS_BYTES, substitutions, "bytes of substitutions")
