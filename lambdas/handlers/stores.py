@@ -19,8 +19,8 @@ from lambdas.store.outbox import Outbox
 from lambdas.store.recorder import UsageRecorder
 from lambdas.store.usage import UsageStore
 
-INGEST_PATIENCE_S = 15
-"""The function has 29 s and API Gateway 30; one slow call of the SDK may still be under way."""
+INGEST_PATIENCE_S = 12
+"""The function has 29 s and API Gateway 30; one call of the SDK may still be under way (`clients.LONGEST_CALL_S`)."""
 
 
 def catalogue() -> Catalogue:

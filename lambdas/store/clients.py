@@ -20,13 +20,17 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     parameter_validation=False,
 )
+_QUICK = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 3})
+"""DynamoDB answers in milliseconds. A call with all its tries must end before the function and the caller do."""
+LONGEST_CALL_S = 3 * (1 + 3) + 1 + 2
+"""Of DynamoDB: three tries and the pauses between them."""
 
 
 @functools.cache
 def dynamodb() -> DynamoDBClient:
     """The low-level client: the hot path and every transaction use it. Requests are built by our own code only, so
     botocore's parameter validation, half of its cost, is off."""
-    client: DynamoDBClient = boto3.client("dynamodb", config=_CONFIG)
+    client: DynamoDBClient = boto3.client("dynamodb", config=_CONFIG.merge(_QUICK))
     return client
 
 
