@@ -61,10 +61,23 @@ def run_progress(run: Mapping[str, Any]) -> None:
 
 
 def run_totals(run: Mapping[str, Any]) -> None:
-    """Control totals of a sealed run."""
-    for name, value in (run["totals"] or {}).items():
-        if not isinstance(value, dict | list):
-            fact(f"{name.replace('_', ' '):<22} {value}")
+    """Control totals of a run: accounts, events by fate, and for each currency the invoices and the ledger."""
+    totals = run["totals"]
+    events = totals["events"]
+    excluded = sum(events["excluded"].values())
+    fact("control totals")
+    fact(f"accounts  {', '.join(f'{n} {status}' for status, n in sorted(totals['accounts'].items()))}")
+    fact(
+        f"events    {events['accepted']:,} accepted = {events['rated']:,} rated + {excluded:,} excluded"
+        f" + {events['parked']:,} parked"
+    )
+    for currency, money in totals["money"].items():
+        fact(f"invoices  {money['invoices']} in {currency}, {money['first']} to {money['last']}")
+        fact(f"money     net {money['net']} (exact {money['net_exact']}) + tax {money['tax']} = total {money['total']}")
+        fact(
+            f"ledger    receivable {money['receivable']} = revenue {money['revenue']}"
+            f" + tax {money['tax_payable']} + rounding {money['rounding']}"
+        )
 
 
 def invoice(document: Mapping[str, Any]) -> None:

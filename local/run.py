@@ -38,15 +38,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         trace = read_trace(options.input, "acme") if options.input else None
-    except (UnreadableTrace, OSError) as error:
+    except UnreadableTrace as error:
         print(error, file=sys.stderr)
         return 2
+    try:
+        return _run(options, trace)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace, trace: list[dict[str, Any]] | None) -> int:
     logging.getLogger("moto").setLevel(logging.ERROR)
     report.step("Deploying the synthesized template on this machine")
     options.out.mkdir(parents=True, exist_ok=True)
     with deploy(TEMPLATE, log=options.out / "functions.log") as deployment:
         report.fact(deployment.summary)
-        url = deployment.serve(options.port)
+        try:
+            url = deployment.serve(options.port)
+        except OSError as error:
+            print(f"port {options.port}: {error.strerror}. Take another: make run PORT=0", file=sys.stderr)
+            return 2
         report.fact(f"the API answers at {url}")
         try:
             key, verified = _play(deployment, url, trace, options.out)
@@ -61,8 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _play(deployment: Deployment, url: str, trace: list[dict[str, Any]] | None, out: Path) -> tuple[str, bool]:
     """One month from usage to verified bundles; answers an operator's key and whether every bundle verified."""
     period = month_period(trace[0]["time"][:7] if trace else sample.PERIOD)
-    if trace and any(not period.contains(event["time"]) for event in trace):
-        raise Played(f"the trace reaches beyond {period.name}; give a file of one calendar month")
     deployment.clock.move_to(to_datetime(period.start) - timedelta(days=1))  # accounts exist before their usage
     key = deployment.invoke("lambdas.handlers.create_operator_key.handler", {"name": "make run"})["key"]
     operator = Client(url, key)
@@ -82,12 +92,13 @@ def _play(deployment: Deployment, url: str, trace: list[dict[str, Any]] | None, 
     deployment.clock.move_to(to_datetime(period.end) + timedelta(hours=6))
     run = _bill(deployment, operator, period.name)
     invoices = operator.get("/v1/invoices", entity=sample.ENTITY["id"], year=run["opened_at"][:4])["items"]
-    for summary in sorted(invoices, key=lambda item: str(item["number"])):
-        report.invoice(operator.get(f"/v1/invoices/{summary['number']}")["document"])
+    numbers = sorted(str(item["number"]) for item in invoices)
+    for number in numbers:
+        report.invoice(operator.get(f"/v1/invoices/{number}")["document"])
     first = trace[len(trace) // 2] if trace else next(item.event for item in sample.usage_events())
     report.step("Tracing one event")
     report.trace(operator.get("/v1/trace/event", customer=first["subject"], source=first["source"], id=first["id"]))
-    verified = [_verify(operator, summary["number"], out) for summary in invoices]
+    verified = [_verify(operator, number, out) for number in numbers]
     return key, bool(verified) and all(verified)
 
 
@@ -120,7 +131,8 @@ def _bill(deployment: Deployment, operator: Client, period: str) -> dict[str, An
         running = any(execution.status == "RUNNING" for execution in deployment.executions())
         run = operator.get(f"/v1/billing-runs/{run['run_id']}")
         report.run_progress(run)
-    report.run_totals(run)
+    if run["totals"]:
+        report.run_totals(run)
     if run["status"] != "sealed":
         failed = "; ".join(str(execution) for execution in deployment.executions() if execution.status != "SUCCEEDED")
         raise Played(f"the run ended {run['status']}: {failed[:600]}")
@@ -152,7 +164,9 @@ def _keep_serving(url: str, key: str) -> None:
     report.step("Serving until Ctrl-C")
     report.fact(f"URL            {url}")
     report.fact(f"operator key   {key}")
-    report.fact(f"try            curl -H 'Authorization: Bearer {key}' {url}/v1/invoices?entity={sample.ENTITY['id']}")
+    report.fact(
+        f"try            curl -H 'Authorization: Bearer {key}' '{url}/v1/invoices?entity={sample.ENTITY['id']}'"
+    )
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)
@@ -165,7 +179,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--input", type=Path, help="a recorded trace in place of the sample month")
     parser.add_argument("--port", type=int, default=8787, help="port of the API; 0 takes a free one")
     parser.add_argument("--out", type=Path, default=ROOT / "out", help="where bundles and logs go")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not 0 <= options.port <= 65_535:
+        parser.error(f"--port {options.port}: a port is 0 to 65535")
+    return options
 
 
 if __name__ == "__main__":
