@@ -88,7 +88,7 @@ def day_start(day: object, field: str = "effective_from") -> str:
 
 def month_period(name: object, field: str = "period") -> Period:
     """The calendar month `2026-11` as `[1 Nov, 1 Dec)`."""
-    if isinstance(name, str) and _MONTH.fullmatch(name) and "01" <= name[5:] <= "12" and name[:4] >= "0001":
+    if isinstance(name, str) and _MONTH.fullmatch(name) and "01" <= name[5:] <= "12" and "0001-01" <= name < "9999-12":
         year, month = int(name[:4]), int(name[5:])
         after = f"{year + month // 12:04d}-{month % 12 + 1:02d}-01"
         return Period(name, day_start(f"{name}-01"), day_start(after))
