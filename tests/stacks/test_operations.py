@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
+from stacks.settings import ROOT
 from tests.stacks.template import Template
 
 
@@ -23,6 +26,18 @@ def test_money_metrics_are_watched_where_powertools_writes_them(template: Templa
     assert alarm["Statistic"] == "Sum"
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
     assert alarm["Threshold"] == (100 if metric == "RejectedEvents" else 0)
+
+
+def test_what_is_watched_is_what_handlers_emit(template: Template) -> None:
+    emitted = {
+        keyword.arg
+        for path in (ROOT / "lambdas").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "count"
+        for keyword in call.keywords
+    }
+    alarms = template.properties("AWS::CloudWatch::Alarm")
+    assert {alarm["MetricName"] for alarm in alarms if alarm.get("Namespace") == "Billproof"} <= emitted
 
 
 def test_every_function_is_watched_for_errors_and_throttles(template: Template) -> None:
