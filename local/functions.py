@@ -1,7 +1,7 @@
 """Lambda functions of the template, called in this process from this checkout.
 
 Owns: import by handler string, the function's own environment, the context object, sizes, errors as Lambda words them.
-Does not own: permissions (`local.rights`), memory and time limits (a handler sees its remaining time, but is not stopped).
+Does not own: permissions (`local.rights`); limits of memory and time (a handler sees its time left, but is not stopped).
 """
 
 from __future__ import annotations

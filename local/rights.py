@@ -24,7 +24,12 @@ from local.s3_links import bucket_and_key
 from local.stack import Stack
 
 _STATEMENT = {"Sid", "Effect", "Action", "Resource", "Principal"}
-_IN_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
+_IN_TRANSACTION = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
 _MISSING = ("NoSuchKey", "404")
 _answering: ContextVar[bool] = ContextVar("answering", default=False)
 """Whether a call that was judged is being answered: what the pretended services do meanwhile is not the function's."""
@@ -142,11 +147,10 @@ def needs_of(service: str, operation: str, arguments: Mapping[str, Any]) -> list
         case "dynamodb", "BatchGetItem":
             return [Need("dynamodb:BatchGetItem", _table(name)) for name in arguments["RequestItems"]]
         case "dynamodb", "TransactWriteItems":
-            return [
-                Need(f"dynamodb:{_IN_TRANSACTION.get(kind, 'ConditionCheckItem')}", _table(action["TableName"]))
-                for item in arguments["TransactItems"]
-                for kind, action in item.items()
-            ]
+            kinds = {
+                (kind, action["TableName"]) for item in arguments["TransactItems"] for kind, action in item.items()
+            }
+            return [Need(f"dynamodb:{_IN_TRANSACTION[kind]}", _table(table)) for kind, table in sorted(kinds)]
         case "s3", "GetObject" | "PutObject":
             return [Need(f"s3:{operation}", f"{_bucket(arguments['Bucket'])}/{arguments['Key']}")]
         case "events", "PutEvents":
