@@ -1,7 +1,7 @@
 """Lambda functions of the template, called in this process from this checkout.
 
 Owns: import by handler string, the function's own environment, the context object, sizes, errors as Lambda words them.
-Does not own: permissions (`local.rights`); limits of memory and time (a handler sees its time left, but is not stopped).
+Does not own: permissions (`local.rights`); limits of memory and time (a handler sees its time left; nothing stops it).
 """
 
 from __future__ import annotations
