@@ -481,18 +481,22 @@ class SealedPeriods:
         self._table = table
 
     def open_since(self, entities: Collection[str]) -> str:
-        """The first instant after the latest period that a final run of one of these entities has sealed; NEVER
-        without one."""
+        """The start of the oldest period that is not billed yet: the first instant after the latest period that a final
+        run of one of these entities has sealed, or the start of an older one whose run is not sealed (its parked
+        accounts wait for prices). NEVER without a sealed run."""
+        sealed, waiting = [], []
         try:
-            names = [name.rsplit(".", 2) for name in self._run_ids()]
-            ours = [name for name in names if name[0] in entities and name[2] == "final"]
-            finals = sorted(((period, entity) for entity, period, _ in ours), reverse=True)
-            for period, entity in finals:
-                if self._status(f"{entity}.{period}.final") == "sealed":
-                    return month_period(period).end
+            for run_id in self._run_ids():
+                entity, name, mode = run_id.rsplit(".", 2)
+                if entity in entities and mode == "final":
+                    period = month_period(name)
+                    if self._status(run_id) == "sealed":
+                        sealed.append(period.end)
+                    else:
+                        waiting.append(period.start)
         except (ClientError, BotoCoreError) as error:
             raise translate(error) from error
-        return NEVER
+        return min([max(sealed), *waiting]) if sealed else NEVER
 
     def _run_ids(self) -> Iterable[str]:
         pages = self._client.get_paginator("query").paginate(

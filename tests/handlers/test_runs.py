@@ -237,6 +237,20 @@ def test_parked_usage_blocks_its_account_only_and_is_released_by_a_back_dated_pr
     }
 
 
+def test_parked_usage_is_released_also_after_the_next_month_is_sealed() -> None:
+    set_up("acme")
+    use("acme", "once", "2026-11-20T10:00:00Z", model="gpt-9", input=1_000_000)
+    open_run_item()
+    assert execute()["status"] == "incomplete"
+    december = open_run_item("2026-12", opened_at="2027-01-01T06:00:00.000000Z")
+    assert execute(december, now="2027-01-01T06:00:09.000000Z")["status"] == "sealed"
+
+    publish(card(2, "2026-11-01", rate("input", "20.00", model="gpt-9")), now="2027-01-02T00:00:00.000000Z")
+
+    assert execute(execution="two", now="2027-01-02T01:00:00.000000Z")["status"] == "sealed"
+    assert invoice_of("acme")["total"] == "20.00"  # 1,000,000 x 20.00 / 1,000,000
+
+
 def test_parked_usage_is_left_out_where_the_contract_says_so_and_the_invoice_says_so_too() -> None:
     set_up("acme", parked_usage="exclude")
     use("acme", "known", "2026-11-20T10:00:00Z", input=1_000_000)

@@ -233,9 +233,12 @@ def test_a_page_of_large_cards_ends_before_an_answer_is_too_large(
         ({"bp.2026-10.final": "incomplete", "bp.2026-09.final": "sealed"}, "2026-10-01T00:00:00.000000Z"),
         ({"a.b-c.2026-12.final": "sealed", "bp.2026-11.final": "sealed"}, "2027-01-01T00:00:00.000000Z"),
         ({"other.2026-12.final": "sealed", "bp.2026-11.final": "sealed"}, "2026-12-01T00:00:00.000000Z"),
+        ({"bp.2026-11.final": "incomplete", "bp.2026-12.final": "sealed"}, "2026-11-01T00:00:00.000000Z"),
+        ({"bp.2026-11.final": "sealed", "a.b-c.2026-11.final": "open"}, "2026-11-01T00:00:00.000000Z"),
+        ({"bp.2026-10.final": "sealed", "bp.2026-12.final": "incomplete"}, "2026-11-01T00:00:00.000000Z"),
     ],
 )
-def test_periods_are_open_after_the_latest_sealed_final_run(
+def test_periods_are_open_after_the_latest_sealed_final_run_and_while_an_older_one_waits(
     periods: SealedPeriods, runs: dict[str, str], open_since: str
 ) -> None:
     for run_id, status in runs.items():
