@@ -18,7 +18,7 @@ from lambdas.billing.money import format_amount
 from lambdas.billing.pricing import compile_pricing
 from lambdas.billing.rating import PARKED, Totals, UsageRow, rate_event
 from lambdas.billing.segments import StoredEvent, read_segment
-from lambdas.billing.times import month_period
+from lambdas.billing.times import day_start, month_period
 from lambdas.handlers import runtime, stores
 from lambdas.handlers.entry import Event, http_entry
 from lambdas.handlers.freeze_inputs import documents_in_force
@@ -34,7 +34,7 @@ from lambdas.handlers.run_records import (
     read_frozen,
     read_invoice,
 )
-from lambdas.store.billing import BUNDLED, EMPTY, ISSUED, Account, Billing, Invoice
+from lambdas.store.billing import BUNDLED, EMPTY, ISSUED, SEALED, Account, Billing, Invoice
 from lambdas.store.catalogue import Catalogue
 from lambdas.store.errors import NotFound
 from lambdas.store.evidence import Evidence
@@ -78,7 +78,8 @@ def trace_event(customer: str, source: str, event_id: str, *, traced: Traced, no
     row = event.row
     if (row.source, row.id, event.payload_sha256) != (source, event_id, claim.payload_sha256):
         raise InvariantBroken(f"claim of {source} {event_id}", segment.key, "a claim points at its own event")
-    account = _account(customer, row.time, traced)
+    run_id = _run_of(customer, row.time, traced.catalogue)
+    account = None if run_id is None else traced.billing.find_account(run_id, customer)
     return {
         "customer": customer,
         "source": source,
@@ -90,7 +91,7 @@ def trace_event(customer: str, source: str, event_id: str, *, traced: Traced, no
         "quantities": dict(row.quantities),
         "received": _received(event, segment.received_at, segment.key),
         "run_id": None if account is None else account.run_id,
-        **_fate(customer, row, segment.key, account, traced=traced, now=now),
+        **_fate(customer, row, segment.key, run_id, account, traced=traced, now=now),
     }
 
 
@@ -116,12 +117,20 @@ def trace_line(
     }
 
 
-def _account(customer: str, time: str, traced: Traced) -> Account | None:
-    """The account of the final run that bills a moment, if that run was opened."""
-    contracts = traced.catalogue.contracts(customer)
-    if not contracts:
+def _run_of(customer: str, time: str, catalogue: Catalogue) -> str | None:
+    """The id of the final run that bills a moment; None where no contract is in force in its month."""
+    period = month_period(time[:7])
+    contracts = [version.contract for version in catalogue.contracts(customer)]
+    if not contracts or day_start(contracts[0].effective_from) >= period.end:
         return None
-    return traced.billing.find_account(f"{contracts[0].contract.entity}.{time[:7]}.final", customer)
+    return f"{contracts[0].entity}.{period.name}.final"
+
+
+def _is_sealed(run_id: str, billing: Billing) -> bool:
+    try:
+        return billing.run(run_id).status == SEALED
+    except NotFound:
+        return False
 
 
 def _received(event: StoredEvent, received_at: str, segment_key: str) -> dict[str, Any]:
@@ -129,8 +138,17 @@ def _received(event: StoredEvent, received_at: str, segment_key: str) -> dict[st
 
 
 def _fate(
-    customer: str, row: UsageRow, segment_key: str, account: Account | None, *, traced: Traced, now: str
+    customer: str,
+    row: UsageRow,
+    segment_key: str,
+    run_id: str | None,
+    account: Account | None,
+    *,
+    traced: Traced,
+    now: str,
 ) -> dict[str, Any]:
+    if account is None and run_id is not None and _is_sealed(run_id, traced.billing):
+        return {"state": "late", "reason": f"the run {run_id} was sealed before this customer's contract was agreed"}
     frozen = None if account is None else frozen_of(traced.evidence, account)
     if frozen is not None and all(segment["key"] != segment_key for segment in frozen["segments"]):
         return {"state": "late", "reason": f"received after the cut-off of the run, {frozen['cutoff']}"}

@@ -134,6 +134,19 @@ def test_an_event_that_came_after_the_freeze_is_late_from_then_on() -> None:
         execute()
 
 
+def test_usage_whose_contract_was_agreed_after_the_run_was_sealed_is_late_and_never_an_estimate() -> None:
+    set_up("acme")
+    stores.catalogue().create_customer({"id": "beta", "name": "Beta"}, now="2026-10-01T00:00:00.000000Z")
+    use("beta", "early", "2026-11-16T00:00:00Z", input=1)
+    open_run_item()
+    assert execute()["status"] == "sealed"
+    assert trace("early", FINANCE, customer="beta").body["state"] == "unbilled"  # no contract covers it
+    agree("beta")
+    body = trace("early", FINANCE, customer="beta").body
+    assert (body["state"], body["run_id"]) == ("late", None)
+    assert RUN_ID in body["reason"]
+
+
 def test_before_the_run_a_charge_is_an_estimate_at_todays_prices() -> None:
     set_up("acme")
     use("acme", "a", "2026-11-16T00:00:00Z", input=1_000_000)
