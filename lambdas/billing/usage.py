@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from lambdas.billing.canonical import canonical_json, encode_string
 from lambdas.billing.errors import EventRejected, InvalidTime
@@ -22,7 +22,8 @@ MAX_CLASSES = 32
 MAX_ATTRIBUTES = 8
 MAX_ATTRIBUTE_LENGTH = 64
 MAX_NAME_LENGTH = 256
-MAX_PROVIDER_AND_MODEL_LENGTH = 128
+MAX_MODEL_LENGTH = 128
+MODEL_RULE = f"1 to {MAX_MODEL_LENGTH} printable characters without '|'"
 
 CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 PROVIDER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
@@ -103,6 +104,11 @@ def read_event(value: Any, key_customer: str | None) -> UsageEvent:
     return UsageEvent(customer, source, identity, time, provider, model, quantities, attributes, digest)
 
 
+def is_model(text: object) -> TypeGuard[str]:
+    """Whether this can be a model's name, in an event as in a rate: what is taken in can be given a price."""
+    return type(text) is str and 0 < len(text) <= MAX_MODEL_LENGTH and "|" not in text and not _UNPRINTABLE.search(text)
+
+
 def from_binary_mode(headers: Mapping[str, str], data: Any) -> dict[str, Any]:
     """The structured form of a binary-mode event: `ce-*` headers (lower-case names) and the parsed body."""
     event: dict[str, Any] = {name[3:]: _header_text(text) for name, text in headers.items() if name.startswith("ce-")}
@@ -175,17 +181,8 @@ def _data(data: Any) -> tuple[str, str, dict[str, int], dict[str, str]]:
             "data.provider", provider, "required: lower-case letters, digits, '.', '_', '-', such as openai"
         )
     model = data.get("model")
-    if (
-        type(model) is not str
-        or not 0 < len(model) <= MAX_PROVIDER_AND_MODEL_LENGTH
-        or "|" in model
-        or _UNPRINTABLE.search(model)
-    ):
-        raise EventRejected(
-            "data.model",
-            model,
-            f"required: 1 to {MAX_PROVIDER_AND_MODEL_LENGTH} printable characters without '|'",
-        )
+    if not is_model(model):
+        raise EventRejected("data.model", model, f"required: {MODEL_RULE}")
     return provider, model, _quantities(data.get("quantities")), _attributes(data.get("attributes"))
 
 

@@ -18,6 +18,7 @@ from lambdas.billing.documents import (
 from lambdas.billing.errors import BillingError, DocumentRefused, InvalidAmount, InvalidTime, PlanRefused, UnknownClass
 from lambdas.billing.pricing import compile_pricing
 from lambdas.billing.strict_json import parse
+from lambdas.billing.usage import read_event
 from tests.billing.month import CONTRACT, CUSTOMER, ENTITY, PLAN, RATES
 
 Reader = Callable[[Any], object]
@@ -102,6 +103,28 @@ def test_a_rate_that_could_not_be_billed_is_refused(
     with pytest.raises(error) as caught:
         read_card(changed(RATES["std@1"], path, value))
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    "model", ["x" * 128, "a\u00a0b", "a\u200db", "\u6a21\u578b", "=a(1)", '"q", \\', "\U0001fae9", "\U00011f5a"]
+)
+def test_every_model_that_ingest_takes_can_be_given_a_price(model: str) -> None:
+    """Else its usage were parked for ever. The newest emoji too: what Python calls printable grows with its version."""
+    data = {"provider": "openai", "model": model, "quantities": {"input": 1}}
+    event = {"specversion": "1.0", "id": "a", "source": "/g", "type": "llm.usage.v1", "time": "2026-11-16T00:00:00Z"}
+    assert read_event({**event, "data": data}, "acme").model == model
+    card = read_rate_card_version("std", changed(RATES["std@1"], ("rates", 0, "model"), model))
+    assert card.rates[0].model == model
+
+
+@pytest.mark.parametrize(("read", "document"), [(read_entity, ENTITY), (read_customer, CUSTOMER)])
+@pytest.mark.parametrize("character", ["\u202e", "\u200b", "\u2028", "\ufeff", "\x7f", "\x9f"])
+def test_a_name_without_characters_that_hide_or_turn_text(
+    read: Reader, document: Mapping[str, Any], character: str
+) -> None:
+    read({**document, "name": "Gr\u00f6\u00dfe \u682a\u5f0f\u4f1a\u793e \U0001fae9"})
+    with pytest.raises(DocumentRefused, match="printable"):
+        read({**document, "name": f"a{character}b"})
 
 
 def test_a_price_written_as_a_number_is_refused_also_when_it_was_parsed_strictly() -> None:
