@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -87,21 +87,39 @@ def invoice(document: Mapping[str, Any]) -> None:
     fact(f"to    {document['customer']['name']} ({document['customer']['id']})")
     fact(f"for   {document['period']}, contract version {document['contract']['version']}, {document['currency']}")
     fact("")
-    fact(f"{'line':>4} {'model':<26}{'class':<16}{'quantity':>14}{'price':>16}{'rate':>13}{'exact':>14}{'amount':>10}")
-    for line in document["lines"]:
-        model = f"{line['provider']}/{line['model']}"
-        price = f"{line['unit_price']} / {_block(line['per'])}"
-        fact(
-            f"{line['line']:>4} {model:<26}{line['class']:<16}{line['quantity']:>14,}{price:>16}"
-            f"{line['rate_version']:>13}{line['exact']:>14}{line['amount']:>10}"
+    rows = [
+        (
+            str(line["line"]),
+            f"{line['provider']}/{line['model']}",
+            line["class"],
+            f"{line['quantity']:,}",
+            f"{line['unit_price']} / {_block(line['per'])}",
+            line["rate_version"],
+            line["exact"],
+            line["amount"],
         )
-    fact(f"{'':>4} {'net':<85}{document['net_exact']:>14}{document['net']:>10}")
+        for line in document["lines"]
+    ]
+    rows.append(("", "net", "", "", "", "", document["net_exact"], document["net"]))
     for group in document["tax"]:
-        fact(f"{'':>4} {'tax ' + group['category'] + ' ' + group['rate']:<99}{group['amount']:>10}")
-    fact(f"{'':>4} {'total ' + document['currency']:<99}{document['total']:>10}")
+        rows.append(("", f"tax {group['category']} {group['rate']}", "", "", "", "", "", group["amount"]))
+    rows.append(("", f"total {document['currency']}", "", "", "", "", "", document["total"]))
+    for row in _aligned((("line", "model", "class", "quantity", "price", "rate", "exact", "amount"), *rows)):
+        fact(row)
     events = document["events"]
     excluded = ", ".join(f"{n} {reason}" for reason, n in events["excluded"].items()) or "none"
     fact(f"     {events['accepted']:,} events accepted = {events['rated']:,} rated + excluded: {excluded}")
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Rows of a table, each column as wide as its widest cell; model and class to the left, the rest to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        yield "  ".join(
+            cell.ljust(width) if position in (1, 2) else cell.rjust(width)
+            for position, (cell, width) in enumerate(cells)
+        )
 
 
 def trace(answer: Mapping[str, Any]) -> None:

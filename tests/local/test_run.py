@@ -69,3 +69,34 @@ def test_control_totals_are_shown_with_events_money_and_ledger(capsys: pytest.Ca
     assert "2 in USD, BP-2026-000001 to BP-2026-000002" in shown
     assert "net 96.79 (exact 96.791325) + tax 18.39 = total 115.18" in shown
     assert "receivable 115.18 = revenue 96.791325 + tax 18.39 + rounding -0.001325" in shown
+
+
+def test_columns_of_a_printed_invoice_never_run_together(capsys: pytest.CaptureFixture[str]) -> None:
+    line: dict[str, Any] = {
+        "line": 1,
+        "provider": "openai",
+        "class": "cache_write_5m",
+        "quantity": 10**15,
+        "per": 1_000_000,
+    }
+    line |= {"model": "m" * 128, "unit_price": "1000000.123456789012", "rate_version": f"{'c' * 64}@999999"}
+    line |= {"exact": "1000000123456789.012345678901234567", "amount": "1000000123456789.01"}
+    party = {"id": "acme", "name": "Acme", "address": "1 Main St", "country": "US"}
+    document: dict[str, Any] = {
+        "number": "BP-2026-000001",
+        "entity": party,
+        "customer": party,
+        "period": "2026-11",
+        "currency": "USD",
+    }
+    document |= {"contract": {"version": 1}, "lines": [line], "net_exact": line["exact"], "net": line["amount"]}
+    document |= {"tax": [{"category": "S", "rate": "0.19", "amount": "1.00"}], "total": "2.00"}
+    document |= {"events": {"accepted": 1, "rated": 1, "excluded": {}}}
+    report.invoice(document)
+    rows = capsys.readouterr().out.splitlines()
+    [row] = [row for row in rows if "mmm" in row]
+    assert row.split() == [
+        "1", f"openai/{'m' * 128}", "cache_write_5m", "1,000,000,000,000,000", "1000000.123456789012", "/", "1M",
+        f"{'c' * 64}@999999", "1000000123456789.012345678901234567", "1000000123456789.01",
+    ]  # fmt: skip
+    assert {len(row) for row in rows if row.endswith(("amount", ".01", "1.00", "2.00"))} == {len(row)}
