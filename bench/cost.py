@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from bench.ingest import HANDLER, IngestCost
 from bench.rating import RatedMonth
 from bench.request_units import FEW, OtherReads, RequestUse, Units
-from bench.tables import heading, table
+from bench.tables import heading, paragraph, table
 
 MILLION = 1_000_000
 GB = 2**30
@@ -223,13 +223,16 @@ def report(prices: Prices, measured: Sequence[Measured]) -> str:
     rows.append(("total", *map(_usd, totals)))
     rows.insert(0, ("total, to the cheapest size", *(f"{float(total / smallest):.2f} x" for total in totals)))
     costs = table(("USD per million events", *(f"{one.request.batch} per request" for one in measured)), rows)
-    return f"""{heading("4. AWS cost per million accepted events")}
+    text = f"""
 Prices and assumptions: bench/prices.toml
 ({prices.source}).
 Request units, bytes and log lines as counted above (counters of {FEW}). Lambda durations: CPU of this
 run x {float(prices.assumed("cpu_factor")):g}, by the function's share of a core, plus assumed waiting. Reading a stream
 from Lambda is free. Storage is what a million events leave, kept for {prices.assumed("months_kept")} months. Not in it:
 free tiers, alarms, custom metrics (6 names), duplicates and retries, support, taxes.
+"""
+    return f"""{heading("4. AWS cost per million accepted events")}
+{paragraph(text)}
 
 {costs}"""
 

@@ -14,7 +14,7 @@ import boto3
 
 from bench import workload
 from bench.account import Context, answer_at_once, surroundings, tables_in_memory
-from bench.tables import heading, table, times, verdict
+from bench.tables import heading, paragraph, table, times, verdict
 from lambdas.billing.canonical import canonical_json, sha256_hex
 from lambdas.billing.usage import EVENT_TYPE, identity_hash
 from lambdas.handlers import entry, ingest_usage
@@ -264,13 +264,16 @@ def report(costs: Sequence[IngestCost]) -> str:
             for part in (READ, HASH, SEGMENT, PLAN, SEND, METRICS, LOG, REST)
         ],
     )
-    return f"""{heading("1. Ingest: handler CPU per event beside bare boto3")}
+    text = """
 The whole handler (API Gateway event in, answer out, log and metrics written) against boto3 alone sending exactly the
 items of the handler's own transactions: "bare transactions" is transact_write_items with a default client, "our client"
 the same with the settings of lambdas/store/clients.py (no parameter validation), "single puts" a conditional put_item
 for each claim and nothing else. One transport for all: a before-send hook of botocore answers an empty 200 at once, so
 this is CPU of the process (serialising, signing, our code); no network, no emulator, no waiting. Contenders take turns;
 ratios are the median of the rounds' ratios.
+"""
+    return f"""{heading("1. Ingest: handler CPU per event beside bare boto3")}
+{paragraph(text)}
 
 {ratios}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.tables import heading, table, times, verdict
+from bench.tables import heading, paragraph, table, times, verdict
 from lambdas.billing.shards import MAX_SHARD_EVENTS
 
 AIM_US = 8
@@ -131,7 +131,7 @@ def report(months: Sequence[RatedMonth]) -> str:
             if (bundle := rated.bundle) is not None and (verify := rated.verify) is not None
         ],
     )
-    return f"""{heading("3. Rating: time per event and peak memory")}
+    text = f"""
 "rating" is rows decoded and put in order, each event rated and its line of evidence written; "printing the rows" is
 the same rows decoded, put in order and printed as JSON without rating. "Whole step" is rate_shard as the state machine
 calls it: segments read and checked against their digests, events as received, blocks compressed and stored, summary.
@@ -139,6 +139,9 @@ A month above {MAX_SHARD_EVENTS:,} events is rated in several shards, one after 
 is the largest shard with all its events in one hour: an hour is held in memory at once. Segments hold 100 events.
 Tables and bucket are files here; reading them counts in the whole step only. CPU time; peak memory is what the process
 grew by; rating, bundle and verification of each month have a process of their own.
+"""
+    return f"""{heading("3. Rating: time per event and peak memory")}
+{paragraph(text)}
 
 {rating}
 

@@ -15,7 +15,7 @@ from bench import workload
 from bench.account import Context, log_position, surroundings, tables_in_memory, written_since
 from bench.ingest import BATCHES
 from bench.meter import Meter, metered
-from bench.tables import heading, table, verdict
+from bench.tables import heading, paragraph, table, verdict
 from lambdas.handlers import authorize_request, ingest_usage, runtime, stores, watch_limits
 from lambdas.handlers.api_keys import make_key
 
@@ -208,11 +208,14 @@ def report(units: Units) -> str:
             ("watch_limits, a batch of stream records, for each customer in it", _decimal(units.others.watched)),
         ],
     )
-    return f"""{heading("2. Request units per accepted event")}
+    text = """
 Counted from the items that the functions' own requests wrote and read in tables in memory, by DynamoDB's published
 rules: a transactional write is 2 units per started 1 KB of the larger of the item before and after, a strong read 1 per
 4 KB. All events of a request are of one customer and one hour. Counter items are counted as new, and as they are stored
 at the end of a month of that many models and classes.
+"""
+    return f"""{heading("2. Request units per accepted event")}
+{paragraph(text)}
 
 {written}
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import fill
+
+WIDTH = 120
 
 
 def heading(text: str) -> str:
     return f"\n{text}\n{'=' * len(text)}"
+
+
+def paragraph(text: str) -> str:
+    return fill(" ".join(text.split()), WIDTH)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
