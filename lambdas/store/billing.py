@@ -367,11 +367,6 @@ class Billing:
             raise NotFound("invoice", number)
         return _invoice_of(item)
 
-    def find_invoice_number(self, customer: str, period: str, entity: str) -> str | None:
-        """The number of the account's final invoice of a period; None before it is issued."""
-        item = self._get(to_item({"pk": f"ACC#{customer}", "sk": f"{period}#{entity}"}))
-        return None if item is None else str(item["number"]["S"])
-
     def invoices_of_entity(self, entity: str, year: int, *, below: int | None, limit: int) -> Page:
         """A series from its last number down. Numbers have no gaps, so the list needs no index. `cursor` is the last
         sequence of this page."""
