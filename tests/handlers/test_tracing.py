@@ -1,4 +1,4 @@
-"""Every call of a handler is one subsegment of its trace, as X-Ray's own recorder sends it; and nothing of the event."""
+"""Every call of a handler is one subsegment, as X-Ray's recorder sends it; nothing of the event is in it."""
 
 from __future__ import annotations
 
