@@ -20,7 +20,7 @@ from local.dynamodb_values import typed
 
 Attributes = dict[str, DynamoType]
 
-_TOKEN = re.compile(r"\s*(?:([#:]?[A-Za-z_][A-Za-z0-9_\-]*)|(.))", re.DOTALL)
+_TOKEN = re.compile(r"\s*(?:([#:][A-Za-z0-9_]+|[A-Za-z_][A-Za-z0-9_\-]*)|(.))", re.DOTALL)
 _SECTIONS = ("SET", "ADD", "REMOVE")
 
 
@@ -111,10 +111,11 @@ def _operand(tokens: list[str], at: int) -> tuple[Operand, int]:
 
 
 def _attribute(token: str) -> str:
-    word = token.removeprefix("#")
-    if not word[:1].isalpha() and not word.startswith("_"):
+    if token.startswith("#"):
+        return token
+    if not token[:1].isalpha() and not token.startswith("_"):
         raise _NotSimple
-    if token == word and (word.upper() in ReservedKeywords.get_reserved_keywords() or "-" in word):
+    if token.upper() in ReservedKeywords.get_reserved_keywords() or "-" in token:
         raise _NotSimple
     return token
 

@@ -1,4 +1,4 @@
-"""The billing run: eight functions, the state machine that calls them, and the rule that starts it every month.
+"""The billing run: nine functions, the state machine that calls them, and the rule that starts it every month.
 
 The state machine's data is {run_id, attempt, bucket, accounts_key}, the answer of open_run; every later step leaves it
 as it is. Accounts travel in a file in the evidence bucket, so their number is not bounded by the size of a state.
@@ -65,6 +65,7 @@ class BillingRun(Construct):
         self._tasks = {
             "open_run": functions.make("open_run", timeout=Duration.minutes(5)),
             "freeze_inputs": functions.make("freeze_inputs", memory_mb=1024, timeout=LONGEST),
+            "measure_shard": functions.make("measure_shard", memory_mb=1024, timeout=LONGEST),
             "rate_shard": functions.make("rate_shard", memory_mb=2048, timeout=LONGEST),
             "draft_invoice": functions.make("draft_invoice", memory_mb=1024, timeout=LONGEST),
             "issue_invoices": functions.make("issue_invoices", timeout=LONGEST),
@@ -157,22 +158,12 @@ class BillingRun(Construct):
         """freeze_inputs answers here what it stored in FreezeAccounts: one cut-off for all, whenever each is rated."""
         report = self._report("ReportFailedDraft")
         plan = self._task("PlanShards", "freeze_inputs", ACCOUNT, result_path="$.plan")
-        rate = sfn.Map(
-            self,
-            "RateShards",
-            items_path="$.plan.shards",
-            item_selector=ACCOUNT_OF_RUN
-            | {
-                "freeze": sfn.JsonPath.string_at("$.plan.freeze"),
-                "n": sfn.JsonPath.number_at("$$.Map.Item.Value.n"),
-            },
-            max_concurrency=self._settings.shard_concurrency,
-            result_path=sfn.JsonPath.DISCARD,
-        ).item_processor(self._task("RateShard", "rate_shard", None, ends_item=True))
+        measure = self._for_each_shard("MeasureShards", "$.plan.to_measure", "MeasureShard", "measure_shard")
+        rate = self._for_each_shard("RateShards", "$.plan.shards", "RateShard", "rate_shard")
         draft = self._task("DraftInvoice", "draft_invoice", ACCOUNT_OF_RUN, ends_item=True)
-        for state in (plan, rate, draft):
+        for state in (plan, measure, rate, draft):
             state.add_catch(report, errors=["States.ALL"], result_path="$.error")
-        return plan.next(rate).next(draft)
+        return plan.next(measure).next(rate).next(draft)
 
     def _bundle(self) -> sfn.IChainable:
         return self._caught(self._task("BuildBundle", "build_bundle", ACCOUNT, ends_item=True), "ReportFailedBundle")
@@ -183,6 +174,20 @@ class BillingRun(Construct):
     def _report(self, state_name: str) -> sfn.TaskStateBase:
         payload = ACCOUNT | {"error": sfn.JsonPath.object_at("$.error")}
         return self._task(state_name, "fail_account", payload, ends_item=True)
+
+    def _for_each_shard(self, state_name: str, items_path: str, task_name: str, function: str) -> sfn.Map:
+        return sfn.Map(
+            self,
+            state_name,
+            items_path=items_path,
+            item_selector=ACCOUNT_OF_RUN
+            | {
+                "freeze": sfn.JsonPath.string_at("$.plan.freeze"),
+                "n": sfn.JsonPath.number_at("$$.Map.Item.Value.n"),
+            },
+            max_concurrency=self._settings.shard_concurrency,
+            result_path=sfn.JsonPath.DISCARD,
+        ).item_processor(self._task(task_name, function, None, ends_item=True))
 
     def _for_each_account(self, state_name: str, process: sfn.IChainable) -> sfn.DistributedMap:
         """One child execution per account in the file; a failing one is reported and never stops the others."""

@@ -34,6 +34,7 @@ ACCESS = {
         evidence_get=(RUNS,),
         evidence_put=(RUNS,),
     ),
+    "measure_shard": Access(usage=BATCH, evidence_get=(RUNS,), evidence_put=(RUNS,)),
     "rate_shard": Access(usage=BATCH, evidence_get=(RUNS,), evidence_put=(RUNS,)),
     "draft_invoice": Access(billing=GET + UPDATE, evidence_get=(RUNS,), evidence_put=(RUNS,)),
     "issue_invoices": Access(

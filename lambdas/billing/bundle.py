@@ -174,7 +174,8 @@ def manifest_document(
 def lines_csv(invoice: Mapping[str, Any]) -> bytes:
     """The legal lines for a spreadsheet. `model` begins with the provider, so no cell begins a formula."""
     columns = (
-        "line", "charge", "meter", "model", "class", "quantity", "unit", "unit_price", "per", "rate_version",
+        "line", "charge", "meter", "model", "class", "kind", "tier", "quantity", "blocks", "unit", "unit_price", "per",
+        "rate_version",
         "rate_effective_from", "rate_hash", "contract_version", "events", "exact", "amount", "currency", "cause",
     )  # fmt: skip
     text = io.StringIO()

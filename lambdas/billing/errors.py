@@ -35,6 +35,10 @@ class UnknownClass(DocumentRefused):
     """A rate or a plan names a token class that does not exist."""
 
 
+class PlanHasNoOpenTier(DocumentRefused):
+    """The last tier of a price has a bound: usage above it would be billed too low (D8)."""
+
+
 class PlanRefused(DocumentRefused):
     """A plan that could not be billed or proved as written."""
 

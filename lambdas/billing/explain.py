@@ -19,9 +19,10 @@ from lambdas.billing.money import (
     price_per_unit,
     round_half_away,
 )
+from lambdas.billing.pricing import INCLUDED
 
 _OF_LINE = (
-    "charge", "meter", "provider", "model", "class", "unit", "cause", "unit_price", "per",
+    "charge", "meter", "provider", "model", "class", "unit", "cause", "kind", "tier", "unit_price", "per",
     "rate_version", "rate_effective_from", "rate_hash", "contract_version",
 )  # fmt: skip
 
@@ -36,12 +37,12 @@ def explain_line(invoice: Mapping[str, Any], line_number: int) -> dict[str, Any]
     if not 0 < line_number <= len(lines):
         raise DocumentRefused("line", line_number, f"invoice {invoice['number']} has lines 1 to {len(lines)}")
     line = lines[line_number - 1]
-    exact = _product(line["quantity"], line, line["exact"])
+    exact = _product(line["quantity"], line["blocks"], line, line["exact"])
     arithmetic = f"{exact} -> {line['amount']} {invoice['currency']}"
     model = f"{line['provider']}/{line['model']}"
     text = (
         f"Line {line_number} charges {line['quantity']:,} {_units(line)} ({line['cause']}, {model}) of "
-        f"{line['events']:,} events at {line['unit_price']} {invoice['currency']} per {line['per']:,}, the price of "
+        f"{line['events']:,} events {_priced(line, invoice['currency'])} of "
         f"rate version {line['rate_version']} in force from {line['rate_effective_from']}: {arithmetic}."
     )
     rounded = round_half_away(parse_amount(line["exact"]), minor_digits(invoice["currency"]))
@@ -69,7 +70,7 @@ def explain_charges(rated_line_text: str, invoice: Mapping[str, Any]) -> list[di
     time, source, event_id, revision, charges = json.loads(rated_line_text)
     lines = {line["key"]: line for line in invoice["lines"]}
     explained = []
-    for key, quantity, exact in charges:
+    for key, quantity, exact, *position in charges:
         line = lines.get(key)
         if line is None:
             raise InvariantBroken("charge", key, f"invoice {invoice['number']} has no such line")
@@ -84,9 +85,10 @@ def explain_charges(rated_line_text: str, invoice: Mapping[str, Any]) -> list[di
                 "line": line["line"],
                 **{name: line[name] for name in _OF_LINE},
                 "quantity": quantity,
+                "position": position[0] if position else None,
                 "exact": exact,
                 "currency": invoice["currency"],
-                "arithmetic": f"{_product(quantity, line, exact)} {invoice['currency']}",
+                "arithmetic": f"{_product(quantity, _blocks(line, exact), line, exact)} {invoice['currency']}",
             }
         )
     return explained
@@ -117,13 +119,38 @@ def explain_posting(line: Mapping[str, Any], journal: Mapping[str, Any]) -> dict
     }
 
 
-def _product(quantity: int, line: Mapping[str, Any], exact: str) -> str:
-    """`22,361,870 x 2.50 / 1,000,000 = 55.904675`, checked."""
-    amount = format_amount(quantity * price_per_unit(parse_amount(line["unit_price"]), line["per"]))
+def _priced(line: Mapping[str, Any], currency: str) -> str:
+    """How a line is priced, up to the name of its rate version."""
+    price = f"{line['unit_price']} {currency} per {line['per']:,}"
+    if line["tier"] == INCLUDED:
+        return f"as included units of charge {line['charge']}, beside the prices"
+    if line["blocks"] is not None:
+        return f"in {line['blocks']:,} blocks begun, at {price} whole, the price"
+    if line["tier"] is not None:
+        return f"in tier {line['tier']} ({line['kind']}) at {price}, the price"
+    return f"at {price}, the price"
+
+
+def _blocks(line: Mapping[str, Any], exact: str) -> int | None:
+    """Blocks that one charge of a package line began, from its amount."""
+    price = parse_amount(line["unit_price"])
+    if line["blocks"] is None:
+        return None
+    return parse_amount(exact) // price if price else 0
+
+
+def _product(quantity: int, blocks: int | None, line: Mapping[str, Any], exact: str) -> str:
+    """`22,361,870 x 2.50 / 1,000,000 = 55.904675`, or `8 blocks x 0.60 = 4.8`, checked."""
+    price = parse_amount(line["unit_price"])
+    if blocks is not None:
+        amount, shown = format_amount(blocks * price), f"{blocks:,} blocks x {line['unit_price']}"
+    else:
+        divisor = "" if line["per"] == 1 else f" / {line['per']:,}"
+        amount = format_amount(quantity * price_per_unit(price, line["per"]))
+        shown = f"{quantity:,} x {line['unit_price']}{divisor}"
     if amount != exact:
-        raise InvariantBroken("exact amount", exact, f"quantity x price is {amount}")
-    divisor = "" if line["per"] == 1 else f" / {line['per']:,}"
-    return f"{quantity:,} x {line['unit_price']}{divisor} = {exact}"
+        raise InvariantBroken("exact amount", exact, f"{shown} is {amount}")
+    return f"{shown} = {exact}"
 
 
 def _units(line: Mapping[str, Any]) -> str:

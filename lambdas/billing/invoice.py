@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lambdas.billing.classes import CLASS_ORDER, CLASSES
-from lambdas.billing.documents import Contract, Plan
+from lambdas.billing.documents import Contract
 from lambdas.billing.money import apportion, format_amount, format_minor, minor_digits, parse_amount, tax_on
-from lambdas.billing.pricing import LinePrice
+from lambdas.billing.plans import Plan
+from lambdas.billing.pricing import INCLUDED, LinePrice
 from lambdas.billing.rating import Totals
 
 RULES_VERSION = "1"
@@ -26,6 +27,7 @@ class LineSum(NamedTuple):
     quantity: int
     amount: int
     events: int
+    blocks: int | None
 
 
 class Draft(NamedTuple):
@@ -45,14 +47,15 @@ class Draft(NamedTuple):
 
 
 def line_sums(totals: Totals, plan: Plan) -> list[LineSum]:
-    """The lines of rated totals in legal order: charge, provider, model, class, start of the price."""
+    """The lines of rated totals in legal order: charge, provider, model, class, start of the price, tier."""
     charge_order = {charge.id: position for position, charge in enumerate(plan.charges)}
-    sums = [LineSum(total.price, total.quantity, total.amount, total.events) for total in totals.lines.values()]
+    sums = [LineSum(t.price, t.quantity, t.amount, t.events, t.blocks) for t in totals.lines.values()]
 
-    def order(line: LineSum) -> tuple[int, str, str, int, str]:
-        rate = line.price.price.rate
-        charge = charge_order[line.price.charge.id]
-        return charge, rate.provider, rate.model, CLASS_ORDER[rate.token_class], line.price.price.start
+    def order(line: LineSum) -> tuple[int, str, str, int, str, int]:
+        price = line.price
+        tier = int(price.tier) if price.tier not in (None, INCLUDED) else 0
+        charge = charge_order[price.charge.id]
+        return charge, price.provider, price.model, CLASS_ORDER[price.token_class], price.dated.start, tier
 
     return sorted(sums, key=order)
 
@@ -92,6 +95,7 @@ def draft_document(draft: Draft, lines: Sequence[LineSum], totals: Totals) -> di
             "rated": totals.rated,
             "excluded": dict(totals.excluded),
         },
+        "positions": _positions(lines),
         "net_exact": format_amount(sum(line.amount for line in lines)),
         "net": format_minor(net.total, currency),
         "tax": [
@@ -116,22 +120,35 @@ def invoice_number(prefix: str, year: int, sequence: int) -> str:
     return f"{prefix}-{year:04d}-{sequence:06d}"
 
 
+def _positions(lines: Sequence[LineSum]) -> dict[str, int]:
+    """What each charge whose price depends on positions has counted in the period, included units too (K8)."""
+    counted: dict[str, int] = {}
+    for line in lines:
+        charge = line.price.charge
+        if charge.positional:
+            counted[charge.id] = counted.get(charge.id, 0) + line.quantity
+    return counted
+
+
 def _line(number: int, line: LineSum, displayed: int, draft: Draft) -> dict[str, Any]:
-    dated, rate, charge = line.price.price, line.price.price.rate, line.price.charge
+    price, dated, charge = line.price, line.price.dated, line.price.charge
     version = f"{dated.card}@{dated.version}"
     return {
         "line": number,
         "key": line.price.key,
         "charge": charge.id,
         "meter": charge.meter,
-        "provider": rate.provider,
-        "model": rate.model,
-        "class": rate.token_class,
-        "unit": CLASSES[rate.token_class].unit,
-        "cause": CLASSES[rate.token_class].cause,
+        "provider": price.provider,
+        "model": price.model,
+        "class": price.token_class,
+        "unit": CLASSES[price.token_class].unit,
+        "cause": CLASSES[price.token_class].cause,
+        "kind": charge.kind,
+        "tier": price.tier,
         "quantity": line.quantity,
-        "unit_price": rate.price,
-        "per": rate.per,
+        "blocks": line.blocks,
+        "unit_price": price.price,
+        "per": dated.rate.per,
         "rate_version": version,
         "rate_effective_from": dated.effective_from,
         "rate_hash": draft.rate_hashes[version],

@@ -10,32 +10,59 @@ from typing import Any, NamedTuple
 
 from lambdas.billing.canonical import encode_string
 from lambdas.billing.classes import CLASSES
-from lambdas.billing.documents import (
-    Charge,
-    Contract,
-    Plan,
-    RateCardVersion,
-    read_contract,
-    read_plan,
-    read_rate_card_version,
-)
+from lambdas.billing.documents import Contract, RateCardVersion, read_contract, read_rate_card_version
 from lambdas.billing.errors import DocumentRefused
+from lambdas.billing.kinds import graduated, package, per_unit, volume
+from lambdas.billing.plans import Charge, Plan, read_plan
 from lambdas.billing.rates import DatedRate, PriceHistory, RateKey, price_histories
 from lambdas.billing.times import day_start
 
+INCLUDED = "included"
+_PARTS = {"per_unit": per_unit.parts, "package": package.parts, "graduated": graduated.parts, "volume": volume.parts}
+
 
 class LinePrice(NamedTuple):
-    """One legal line's identity and its one unit price (K3): charge x model x class x rate version."""
+    """One legal line's identity and its one price (K3): charge x model x class x rate version x tier.
+
+    `tier` is None where the charge has one price only, `included`, or the tier's number as text. `price` is the
+    decimal text per block of the rate, `unit_price` that of one unit in 10**-18.
+    """
 
     key: str
     encoded_key: str
     charge: Charge
-    price: DatedRate
+    dated: DatedRate
+    provider: str
+    model: str
+    token_class: str
+    tier: str | None
+    price: str
     unit_price: int
 
 
+class ClassPrice(NamedTuple):
+    """How a class of a model is priced at a time. `only` is its line where there can be but one; otherwise `lines`
+    holds the line of included units at 0 and that of each tier at its number."""
+
+    charge: Charge
+    dated: DatedRate
+    only: LinePrice | None
+    lines: tuple[LinePrice, ...]
+
+
+class Charged(NamedTuple):
+    """Part of an event's quantity on one line. `position` is what the charge had counted before it, included units
+    too; None where positions do not matter."""
+
+    line: LinePrice
+    quantity: int
+    amount: int
+    blocks: int | None = None
+    position: int | None = None
+
+
 class Unpriced(NamedTuple):
-    """Why an event cannot be priced now. `code` is `unknown_class`, `no_charge` or `no_price`."""
+    """Why an event cannot be priced now. `code` is `unknown_class`, `no_charge`, `no_price` or `wrong_price`."""
 
     code: str
     detail: str
@@ -64,26 +91,24 @@ class Pricing:
         self.plan = plan
         self._charges: Mapping[str, Charge] = {name: charge for charge in plan.charges for name in charge.classes}
         self._histories: Mapping[RateKey, PriceHistory] = price_histories(versions)
-        self._lines: dict[tuple[str, str, str, int], LinePrice] = {}
+        self._prices: dict[tuple[str, str, str, int], ClassPrice | Unpriced] = {}
 
-    def find(self, provider: str, model: str, token_class: str, time: str) -> LinePrice | Unpriced:
-        """The line that a quantity of this class at this canonical time belongs to, or why there is none."""
-        history = self._histories.get((provider, model, token_class))
-        price = history.at(time) if history is not None else None
-        if price is None:
-            return self._unpriced(provider, model, token_class, time)
-        cached = self._lines.get((provider, model, token_class, price.version))
-        if cached is not None:
-            return cached
+    def find(self, provider: str, model: str, token_class: str, time: str) -> ClassPrice | Unpriced:
+        """How a quantity of this class at this canonical time is priced, or why it is not."""
         charge = self._charges.get(token_class)
         if charge is None:
-            return Unpriced(
-                "no_charge", f"plan {self.plan.id}@{self.plan.version} has no charge for class {token_class}"
-            )
-        key = f"{charge.id}|{provider}/{model}|{token_class}|{price.card}@{price.version}"
-        line = LinePrice(key, encode_string(key), charge, price, price.rate.unit_price)
-        self._lines[(provider, model, token_class, price.version)] = line
-        return line
+            return self._without_charge(token_class)
+        by_class = charge.prices == "class"
+        history = self._histories.get((provider, model, token_class) if by_class else ("", "", charge.id))
+        dated = history.at(time) if history is not None else None
+        if dated is None:
+            what = f"{provider}/{model} {token_class}" if by_class else f"charge {charge.id}"
+            return Unpriced("no_price", f"rate card {self.contract.rate_card} has no price for {what} on {time[:10]}")
+        name = (provider, model, token_class, dated.version)
+        cached = self._prices.get(name)
+        if cached is None:
+            cached = self._prices[name] = _class_price(charge, dated, provider, model, token_class)
+        return cached
 
     def unpriced(self, provider: str, model: str, quantities: Mapping[str, int], time: str) -> Unpriced | None:
         """The first reason why an event with these quantities is parked, or None when all of it has a price."""
@@ -94,11 +119,31 @@ class Pricing:
                     return found
         return None
 
-    def _unpriced(self, provider: str, model: str, token_class: str, time: str) -> Unpriced:
+    def _without_charge(self, token_class: str) -> Unpriced:
         if token_class not in CLASSES:
             return Unpriced("unknown_class", f"class {token_class} is not known")
-        where = f"rate card {self.contract.rate_card} has no price for {provider}/{model} {token_class} on {time[:10]}"
-        return Unpriced("no_price", where)
+        return Unpriced("no_charge", f"plan {self.plan.id}@{self.plan.version} has no charge for class {token_class}")
+
+
+def charged_parts(price: ClassPrice, quantity: int, position: int, total: int) -> list[Charged]:
+    """Split a quantity at the edges of included units and tiers (K7: tiers count what is left after included).
+
+    `position` is what the charge counted before in the period and `total` what it counts in all of it, with included
+    units. The event that crosses the edge of the included units is split, and both parts are charged lines.
+    """
+    charge = price.charge
+    parts: list[Charged] = []
+    covered = min(quantity, max(0, charge.included - position))
+    if covered:
+        parts.append(Charged(price.lines[0], covered, 0, None, position))
+        position += covered
+    if quantity > covered:
+        after, left = position - charge.included, quantity - covered
+        for part in _PARTS[charge.kind](price.dated.rate, after, left, max(0, total - charge.included)):
+            line = price.lines[part.tier]
+            parts.append(Charged(line, part.quantity, part.amount, part.blocks, position))
+            position += part.quantity
+    return parts
 
 
 def compile_pricing(contract: Any, plan: Any, rate_cards: Mapping[str, Any]) -> Pricing:
@@ -111,3 +156,22 @@ def compile_pricing(contract: Any, plan: Any, rate_cards: Mapping[str, Any]) -> 
             raise DocumentRefused("version", version.version, f"this document is named {name}")
         versions.append(version)
     return Pricing(read_contract(contract), read_plan(plan), versions)
+
+
+def _class_price(
+    charge: Charge, dated: DatedRate, provider: str, model: str, token_class: str
+) -> ClassPrice | Unpriced:
+    tiers = dated.rate.tiers
+    name = f"{charge.id}|{provider}/{model}|{token_class}|{dated.card}@{dated.version}"
+
+    def line(tier: str | None, price: str, unit_price: int) -> LinePrice:
+        key = name if tier is None else f"{name}|{tier}"
+        return LinePrice(key, encode_string(key), charge, dated, provider, model, token_class, tier, price, unit_price)
+
+    if len(tiers) > 1 and charge.kind in ("per_unit", "package"):
+        detail = f"rate {dated.card}@{dated.version} has tiers and charge {charge.id} is {charge.kind}"
+        return Unpriced("wrong_price", detail)
+    if not charge.positional:
+        return ClassPrice(charge, dated, line(None, tiers[0].price, tiers[0].unit_price), ())
+    numbered = [line(str(n), tier.price, tier.unit_price) for n, tier in enumerate(tiers, start=1)]
+    return ClassPrice(charge, dated, None, (line(INCLUDED, "0", 0), *numbered))

@@ -16,7 +16,7 @@ from lambdas.billing.errors import DocumentRefused, RatesOverlap
 from lambdas.billing.times import day_start
 
 RateKey = tuple[str, str, str]
-"""(provider, model, class)"""
+"""(provider, model, class), or ("", "", charge) for the price of a whole charge."""
 
 
 class DatedRate(NamedTuple):
@@ -47,7 +47,7 @@ def price_histories(versions: Iterable[RateCardVersion]) -> dict[RateKey, PriceH
     for version in versions:
         start = day_start(version.effective_from)
         for rate in version.rates:
-            key = (rate.provider, rate.model, rate.token_class)
+            key = (rate.provider, rate.model, rate.token_class or rate.charge)
             dated.setdefault(key, []).append(
                 DatedRate(start, version.card, version.version, version.effective_from, rate)
             )
@@ -58,7 +58,7 @@ def price_histories(versions: Iterable[RateCardVersion]) -> dict[RateKey, PriceH
             if earlier.start == later.start:
                 raise RatesOverlap(
                     "effective_from",
-                    f"{later.effective_from} for {'/'.join(key)}",
+                    f"{later.effective_from} for {name_of(key)}",
                     f"versions {earlier.version} and {later.version} both price this from that day; choose another day",
                 )
         histories[key] = PriceHistory(tuple(price.start for price in prices), tuple(prices))
@@ -90,11 +90,16 @@ def check_publication(new: RateCardVersion, published: Sequence[RateCardVersion]
             f"that period is billed; prices can begin at {open_since[:10]} or later",
         )
     for rate in new.rates:
-        key = (rate.provider, rate.model, rate.token_class)
+        key = (rate.provider, rate.model, rate.token_class or rate.charge)
         in_force = before[key].at(start) if key in before else None
         if in_force is not None:
             raise RatesOverlap(
                 "effective_from",
-                f"{new.effective_from} for {'/'.join(key)}",
+                f"{new.effective_from} for {name_of(key)}",
                 f"version {in_force.version} was in force then; a price in force is changed from a coming day on only",
             )
+
+
+def name_of(key: RateKey) -> str:
+    """`openai/gpt-4o/input`, or the charge's id."""
+    return "/".join(part for part in key if part)

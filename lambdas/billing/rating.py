@@ -1,8 +1,9 @@
 """Rating: one event in, its rated charges (or its exclusion) out, as the exact line of evidence (R10, R14, K2).
 
 The text of a rated line is the record: it is what the bundle carries, what the commitment covers, and what a replay
-compares byte by byte. A rated line is `[time, source, id, revision, [[line key, quantity, amount], ...]]`, an excluded
-line is `[time, source, id, revision, reason, detail]`; unit price, block, meter, rate version, contract version and
+compares byte by byte. A rated line is `[time, source, id, revision, [[line key, quantity, amount], ...]]`, where a
+charge whose price depends on its position has that as a fourth member; an excluded line is
+`[time, source, id, revision, reason, detail]`. Unit price, block, meter, rate version, contract version and
 cause of a charge are those of its line, because a legal line has exactly one of each.
 """
 
@@ -12,8 +13,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from lambdas.billing.canonical import encode_string
+from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.money import format_amount
-from lambdas.billing.pricing import LinePrice, Pricing, Unpriced
+from lambdas.billing.pricing import Charged, ClassPrice, LinePrice, Pricing, Unpriced, charged_parts
 
 PARKED = "parked"
 BEFORE_ACTIVATION = "before_activation"
@@ -35,15 +37,27 @@ class UsageRow(NamedTuple):
 
 
 class LineTotal:
-    """What the rated charges of one line add up to; `amount` is exact, in 10**-18."""
+    """What the rated charges of one line add up to; `amount` is exact, in 10**-18. `blocks` counts packages begun."""
 
-    __slots__ = ("amount", "events", "price", "quantity")
+    __slots__ = ("amount", "blocks", "events", "price", "quantity")
 
     def __init__(self, price: LinePrice) -> None:
         self.price = price
         self.quantity = 0
         self.amount = 0
         self.events = 0
+        self.blocks: int | None = None
+
+
+class Positions:
+    """Where each charge stands (K8): `counted` so far in the period and `totals` of all of it, by charge id, in units
+    of the meter with included ones. Rating moves `counted` on."""
+
+    __slots__ = ("counted", "totals")
+
+    def __init__(self, counted: Mapping[str, int], totals: Mapping[str, int]) -> None:
+        self.counted = dict(counted)
+        self.totals = totals
 
 
 class Totals:
@@ -64,6 +78,13 @@ class Totals:
         return self.excluded.get(PARKED, 0)
 
 
+class Exclusion(NamedTuple):
+    """Why an event is not charged."""
+
+    reason: str
+    detail: str
+
+
 class Rated(NamedTuple):
     """The evidence line of one event: `rated` tells which of the two forms `text` has. Ends with a line feed."""
 
@@ -71,38 +92,79 @@ class Rated(NamedTuple):
     text: str
 
 
-def rate_event(row: UsageRow, pricing: Pricing, totals: Totals) -> Rated:
+def rate_event(row: UsageRow, pricing: Pricing, totals: Totals, positions: Positions | None = None) -> Rated:
     """Rate one event at the prices in force at its time and add it to `totals`.
 
     Quantities of zero make no charge. An event with any quantity that has no price is parked whole: a charge is
-    never left out and never zero for want of a price (R5). Does not check identity or order.
+    never left out and never zero for want of a price (R5). `positions` are needed where the plan's charges depend on
+    them, and events must then come in their order. Does not check identity or order.
     """
-    time, source, event_id, revision, provider, model, quantities = row
+    found = _prices(row, pricing)
+    if isinstance(found, Exclusion):
+        return _exclude(row, found, totals)
+    charges: list[str] = []
+    for price, quantity in found:
+        if price.only is not None:
+            amount = quantity * price.only.unit_price
+            _add(totals, price.only, quantity, amount)
+            charges.append(f'[{price.only.encoded_key},{quantity},"{format_amount(amount)}"]')
+            continue
+        for part in _take(price, quantity, positions):
+            _add(totals, part.line, part.quantity, part.amount, part.blocks)
+            text = format_amount(part.amount)
+            charges.append(f'[{part.line.encoded_key},{part.quantity},"{text}",{part.position}]')
+    totals.rated += 1
+    return Rated(
+        True,
+        f'["{row.time}",{encode_string(row.source)},{encode_string(row.id)},{row.revision},[{",".join(charges)}]]\n',
+    )
+
+
+def measure_event(row: UsageRow, pricing: Pricing, counted: dict[str, int]) -> None:
+    """Add what the event moves each charge's position by; nothing for an event that is excluded."""
+    found = _prices(row, pricing)
+    if not isinstance(found, Exclusion):
+        for price, quantity in found:
+            if price.only is None:
+                counted[price.charge.id] = counted.get(price.charge.id, 0) + quantity
+
+
+def _prices(row: UsageRow, pricing: Pricing) -> list[tuple[ClassPrice, int]] | Exclusion:
+    """The price of each class of an event, in class order, or why it is excluded."""
+    time, _, _, _, provider, model, quantities = row
     if time < pricing.activated:
-        return _exclude(row, BEFORE_ACTIVATION, f"contract begins {pricing.contract.effective_from}", totals)
-    found: list[tuple[LinePrice, int]] = []
+        return Exclusion(BEFORE_ACTIVATION, f"contract begins {pricing.contract.effective_from}")
+    found: list[tuple[ClassPrice, int]] = []
     for token_class, quantity in sorted(quantities.items()):  # the order sent is not the order stored
         if quantity:
             price = pricing.find(provider, model, token_class, time)
             if isinstance(price, Unpriced):
-                return _exclude(row, PARKED, price.detail, totals)
+                return Exclusion(PARKED, price.detail)
             found.append((price, quantity))
-    charges: list[str] = []
-    lines = totals.lines
-    for price, quantity in found:
-        amount = quantity * price.unit_price
-        total = lines.get(price.key)
-        if total is None:
-            total = lines[price.key] = LineTotal(price)
-        total.quantity += quantity
-        total.amount += amount
-        total.events += 1
-        charges.append(f'[{price.encoded_key},{quantity},"{format_amount(amount)}"]')
-    totals.rated += 1
-    return Rated(
-        True,
-        f'["{time}",{encode_string(source)},{encode_string(event_id)},{revision},[{",".join(charges)}]]\n',
-    )
+    return found
+
+
+def _take(price: ClassPrice, quantity: int, positions: Positions | None) -> list[Charged]:
+    charge = price.charge.id
+    if positions is None:
+        raise InvariantBroken("charge", charge, "this charge depends on positions; measure the period first")
+    position = positions.counted.get(charge, 0)
+    total = positions.totals.get(charge, 0)
+    positions.counted[charge] = position + quantity
+    if position + quantity > total:
+        raise InvariantBroken(f"position of charge {charge}", position + quantity, f"the period counts {total}")
+    return charged_parts(price, quantity, position, total)
+
+
+def _add(totals: Totals, price: LinePrice, quantity: int, amount: int, blocks: int | None = None) -> None:
+    total = totals.lines.get(price.key)
+    if total is None:
+        total = totals.lines[price.key] = LineTotal(price)
+    total.quantity += quantity
+    total.amount += amount
+    total.events += 1
+    if blocks is not None:
+        total.blocks = (total.blocks or 0) + blocks
 
 
 def class_key(provider: str, model: str, token_class: str) -> ClassKey:
@@ -117,7 +179,8 @@ def add_quantities(sums: dict[ClassKey, int], provider: str, model: str, quantit
         sums[key] = sums.get(key, 0) + quantity
 
 
-def _exclude(row: UsageRow, reason: str, detail: str, totals: Totals) -> Rated:
+def _exclude(row: UsageRow, exclusion: Exclusion, totals: Totals) -> Rated:
+    reason, detail = exclusion
     totals.excluded[reason] = totals.excluded.get(reason, 0) + 1
     add_quantities(totals.excluded_quantities, row.provider, row.model, row.quantities)
     text = (

@@ -6,13 +6,13 @@ one after the other, are in the order (time, source, id) of the whole account.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.money import format_amount, parse_amount
-from lambdas.billing.pricing import LinePrice, Pricing
-from lambdas.billing.rating import ClassKey, LineTotal, Totals, class_key
+from lambdas.billing.pricing import ClassPrice, LinePrice, Pricing
+from lambdas.billing.rating import ClassKey, LineTotal, Positions, Totals, class_key
 from lambdas.billing.times import Period, day_start
 
 MAX_SHARD_EVENTS = 250_000
@@ -58,7 +58,12 @@ def summarize(totals: Totals) -> dict[str, Any]:
     """Rated totals as plain JSON values; amounts exact, as text."""
     return {
         "lines": {
-            key: {"quantity": line.quantity, "amount": format_amount(line.amount), "events": line.events}
+            key: {
+                "quantity": line.quantity,
+                "amount": format_amount(line.amount),
+                "events": line.events,
+                "blocks": line.blocks,
+            }
             for key, line in totals.lines.items()
         },
         "rated": totals.rated,
@@ -70,7 +75,7 @@ def summarize(totals: Totals) -> dict[str, Any]:
 def add_totals(totals: Totals, more: Totals) -> None:
     """Add `more` to `totals`, exactly."""
     for line in more.lines.values():
-        _add_line(totals, line.price, line.quantity, line.amount, line.events)
+        _add_line(totals, line)
     _add_events(totals, more.rated, more.excluded, more.excluded_quantities)
 
 
@@ -80,39 +85,57 @@ def add_summary(totals: Totals, summary: Mapping[str, Any], pricing: Pricing, ra
     Raises InvariantBroken for a line that these prices do not have.
     """
     for key, line in summary["lines"].items():
-        price = line_price(key, pricing, rates)
-        _add_line(totals, price, line["quantity"], parse_amount(line["amount"]), line["events"])
+        part = LineTotal(line_price(key, pricing, rates))
+        part.quantity, part.amount = line["quantity"], parse_amount(line["amount"])
+        part.events, part.blocks = line["events"], line["blocks"]
+        _add_line(totals, part)
     _add_events(totals, summary["rated"], summary["excluded"], summary["excluded_quantities"])
 
 
 def line_price(key: str, pricing: Pricing, rates: Mapping[str, Any]) -> LinePrice:
-    """The price of a line key such as `input|openai/gpt-4o|input|std@1`. Raises InvariantBroken for an unknown one."""
-    _, name, token_class, version = key.split("|")
+    """The price of a line key such as `input|openai/gpt-4o|input|std@1` or, with a tier, `...|std@1|included`.
+    Raises InvariantBroken for an unknown one."""
+    _, name, token_class, version, *_ = key.split("|")
     provider, _, model = name.partition("/")
     if version in rates:
         found = pricing.find(provider, model, token_class, day_start(rates[version]["effective_from"]))
-        if isinstance(found, LinePrice) and found.key == key:
-            return found
+        if isinstance(found, ClassPrice):
+            for line in (found.only,) if found.only else found.lines:
+                if line.key == key:
+                    return line
     raise InvariantBroken("line", key, "a rated line must have a price of the frozen rate versions")
+
+
+def shard_positions(measures: Sequence[Mapping[str, int]], shard: int) -> Positions:
+    """Where charges stand when shard `shard` (from 1) begins, from what each shard of the account counts."""
+    totals: dict[str, int] = {}
+    counted: dict[str, int] = {}
+    for n, measure in enumerate(measures, start=1):
+        if n == shard:
+            counted = dict(totals)
+        add_sums(totals, measure)
+    return Positions(counted, totals)
 
 
 def quantities_by_class(totals: Totals) -> dict[ClassKey, int]:
     """Rated quantities by class key, over all lines."""
     sums: dict[ClassKey, int] = {}
     for total in totals.lines.values():
-        rate = total.price.price.rate
-        key = class_key(rate.provider, rate.model, rate.token_class)
+        price = total.price
+        key = class_key(price.provider, price.model, price.token_class)
         sums[key] = sums.get(key, 0) + total.quantity
     return sums
 
 
-def _add_line(totals: Totals, price: LinePrice, quantity: int, amount: int, events: int) -> None:
-    total = totals.lines.get(price.key)
+def _add_line(totals: Totals, part: LineTotal) -> None:
+    total = totals.lines.get(part.price.key)
     if total is None:
-        total = totals.lines[price.key] = LineTotal(price)
-    total.quantity += quantity
-    total.amount += amount
-    total.events += events
+        total = totals.lines[part.price.key] = LineTotal(part.price)
+    total.quantity += part.quantity
+    total.amount += part.amount
+    total.events += part.events
+    if part.blocks is not None:
+        total.blocks = (total.blocks or 0) + part.blocks
 
 
 def _add_events(

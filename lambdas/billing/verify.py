@@ -27,12 +27,12 @@ from lambdas.billing.bundle import (
 )
 from lambdas.billing.canonical import canonical_bytes, canonical_json, content_hash, sha256_hex
 from lambdas.billing.documents import read_customer, read_entity
-from lambdas.billing.errors import BillingError, BundleDiffers, Difference, NotABundle
+from lambdas.billing.errors import BillingError, BundleDiffers, Difference, InvariantBroken, NotABundle
 from lambdas.billing.invoice import RULES_VERSION, Draft, draft_document, invoice_number, issued_document, line_sums
 from lambdas.billing.journal import invoice_transaction
 from lambdas.billing.merkle import MerkleTree
 from lambdas.billing.pricing import Pricing, compile_pricing
-from lambdas.billing.rating import ClassKey, Totals, add_quantities, rate_event
+from lambdas.billing.rating import ClassKey, Positions, Totals, add_quantities, rate_event
 from lambdas.billing.segments import StoredEvent, read_raw, row_of, segment_digest, usage_line
 from lambdas.billing.strict_json import decode_text, parse
 from lambdas.billing.times import Period, canonical_time, month_period
@@ -250,6 +250,7 @@ def _check_identity(invoice: Mapping[str, Any], pricing: Pricing) -> Period:
 def _replay(archive: Archive, blocks: int, inputs: Inputs) -> tuple[Totals, MerkleTree]:
     """Read every event again, rate it, and compare both with the rows of the bundle."""
     totals, tree, identities = Totals(), MerkleTree(), _Identities()
+    positions = Positions({}, _claimed_positions(inputs.invoice))
     segments = _Segments(inputs.frozen["segments"])
     customer, pricing, period = inputs.invoice["customer"]["id"], inputs.pricing, inputs.period
     previous = ("", "", "")
@@ -271,7 +272,10 @@ def _replay(archive: Archive, blocks: int, inputs: Inputs) -> tuple[Totals, Merk
             previous = position
             identities.add(event.row.source, event.row.id)
             segments.add(event, segment, received_at, usage_file, row)
-            outcome = rate_event(event.row, pricing, totals)
+            try:
+                outcome = rate_event(event.row, pricing, totals, positions)
+            except InvariantBroken as error:
+                raise differs("invoice.json", error.field, error.value, error.remedy) from None
             expected = outcome.text[:-1].encode()
             if outcome.rated:
                 rated_row += 1
@@ -289,6 +293,14 @@ def _replay(archive: Archive, blocks: int, inputs: Inputs) -> tuple[Totals, Merk
     if repeated is not None:
         _refuse_repeated(archive, blocks, repeated)
     return totals, tree
+
+
+def _claimed_positions(invoice: Mapping[str, Any]) -> dict[str, int]:
+    """What the invoice says that charges counted; volume prices need it first, and the replay must come to it."""
+    claimed = invoice.get("positions")
+    if not isinstance(claimed, dict) or any(type(counted) is not int for counted in claimed.values()):
+        raise differs("invoice.json", "positions", "units by charge", claimed)
+    return claimed
 
 
 def _read_usage(line: bytes, customer: str) -> tuple[StoredEvent, str, str, bytes]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from lambdas.billing.documents import read_contract
 from lambdas.billing.errors import InvariantBroken
+from lambdas.billing.plans import read_plan
 from lambdas.billing.segments import read_rows
 from lambdas.billing.shards import MAX_SHARD_EVENTS, Span, add_sums, plan_shards
 from lambdas.billing.times import Period, month_period
@@ -37,7 +38,8 @@ def freeze_inputs(
     now: str,
     shard_events: int = MAX_SHARD_EVENTS,
 ) -> dict[str, Any]:
-    """Freeze an account that is pending; answer its shards where rating is still to do, else none.
+    """Freeze an account that is pending; answer its shards where rating is still to do, else none, and the same as
+    `to_measure` where the plan's prices depend on positions.
 
     The first freeze reads usage and sets the cut-off. A later one (after a failure) keeps both and reads only the
     catalogue again: a price published since then counts, an event received since then is late.
@@ -60,9 +62,11 @@ def freeze_inputs(
         account = billing.account(run_id, customer)
     answer = {"run_id": run_id, "customer": customer, "freeze": account.freeze, "status": account.status}
     if account.status != FROZEN:
-        return {**answer, "shards": []}
+        return {**answer, "shards": [], "to_measure": []}
     frozen = read_frozen(evidence, run_id, customer, account.freeze)
-    return {**answer, "shards": [{"n": shard["n"]} for shard in frozen["shards"]]}
+    shards = [{"n": shard["n"]} for shard in frozen["shards"]]
+    positional = read_plan(frozen["plan"]).positional
+    return {**answer, "shards": shards, "to_measure": shards if positional else []}
 
 
 def documents_in_force(catalogue: Catalogue, customer: str, period: Period, now: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
-from lambdas.billing.documents import Contract, read_plan
+from lambdas.billing.documents import Contract
+from lambdas.billing.plans import read_plan
 from lambdas.billing.pricing import Pricing, Unpriced
 from lambdas.billing.times import day_start
 from lambdas.billing.usage import UsageEvent

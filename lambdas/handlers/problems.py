@@ -42,6 +42,7 @@ STATUS: dict[type[Exception], int] = {
     errors.InvalidAmount: 422,
     errors.InvalidTime: 422,
     errors.UnknownClass: 422,
+    errors.PlanHasNoOpenTier: 422,
     errors.PlanRefused: 422,
     errors.DocumentRefused: 422,
     errors.RatesOverlap: 409,

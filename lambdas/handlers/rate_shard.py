@@ -1,4 +1,4 @@
-"""Third step, in parallel: rate the frozen events of one shard and record every charge.
+"""Fourth step, in parallel: rate the frozen events of one shard and record every charge.
 
 Reads the frozen list and the segments it names, nothing else. Events are held for one hour at a time; what is
 written is blocks of at most 10,000 events and, last, the shard's summary.
@@ -15,13 +15,13 @@ from lambdas.billing.bundle import BLOCK_ROWS
 from lambdas.billing.canonical import sha256_hex
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.pricing import Pricing
-from lambdas.billing.rating import PARKED, Totals, UsageRow, rate_event
+from lambdas.billing.rating import PARKED, Positions, Totals, UsageRow, rate_event
 from lambdas.billing.segments import read_segment, usage_line
 from lambdas.billing.shards import add_totals, summarize
 from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
 from lambdas.handlers.freeze_inputs import hour_of
-from lambdas.handlers.run_records import KINDS, frozen_pricing, read_frozen
+from lambdas.handlers.run_records import KINDS, frozen_pricing, read_frozen, read_positions
 from lambdas.store.evidence import Evidence, block_key, summary_key
 from lambdas.store.usage import UsageStore
 
@@ -59,13 +59,14 @@ def rate_shard(
         return answer
     frozen = read_frozen(evidence, run_id, customer, freeze)
     pricing = frozen_pricing(frozen)
+    positions = read_positions(evidence, frozen, shard) if pricing.plan.positional else None
     totals = Totals()
     blocks: list[dict[str, Any]] = []
     parked: dict[str, int] = {}
     events = 0
     for n, rows in enumerate(_in_blocks(_ordered(frozen_rows(usage, frozen, shard)), block_rows), start=1):
         names = (run_id, customer, freeze, shard)
-        block, block_totals = _rate_block(rows, pricing, parked)
+        block, block_totals = _rate_block(rows, pricing, positions, parked)
         for kind, lines in block.items():
             if lines:
                 evidence.put_lines_once(block_key(*names, kind=kind, block=n), lines)
@@ -83,11 +84,7 @@ def frozen_rows(usage: UsageStore, frozen: Mapping[str, Any], shard: int) -> Ite
     """The events of a shard, one list for each hour, from segments that are exactly those of the frozen list."""
     limits = frozen["shards"][shard - 1]
     start, end = limits["from"], limits["to"]
-    within = [
-        segment
-        for segment in frozen["segments"]
-        if start[:13] <= (hour := hour_of(segment["key"])) and f"{hour}:00:00.000000Z" < end
-    ]
+    within = segments_within(frozen["segments"], start, end)
     for _, group in groupby(within, key=lambda segment: hour_of(segment["key"])):
         of_hour = {segment["key"]: segment for segment in group}
         rows: list[FrozenRow] = []
@@ -101,6 +98,15 @@ def frozen_rows(usage: UsageStore, frozen: Mapping[str, Any], shard: int) -> Ite
                 if start <= event.row.time < end
             ]
         yield rows
+
+
+def segments_within(segments: Iterable[Mapping[str, Any]], start: str, end: str) -> list[Mapping[str, Any]]:
+    """The frozen segments that may hold events with `start` <= time < `end`: those of the hours it touches."""
+    return [
+        segment
+        for segment in segments
+        if start[:13] <= (hour := hour_of(segment["key"])) and f"{hour}:00:00.000000Z" < end
+    ]
 
 
 def _ordered(hours: Iterable[list[FrozenRow]]) -> Iterator[FrozenRow]:
@@ -126,13 +132,15 @@ def _in_blocks(rows: Iterable[FrozenRow], size: int) -> Iterator[list[FrozenRow]
         yield block
 
 
-def _rate_block(rows: Iterable[FrozenRow], pricing: Pricing, parked: dict[str, int]) -> tuple[dict[str, bytes], Totals]:
+def _rate_block(
+    rows: Iterable[FrozenRow], pricing: Pricing, positions: Positions | None, parked: dict[str, int]
+) -> tuple[dict[str, bytes], Totals]:
     """The three files of a block and what it adds up to; counts parked events by their reason in `parked`."""
     totals = Totals()
     lines: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for row, line in rows:
         lines["usage"].append(line)
-        rated, text = rate_event(row, pricing, totals)
+        rated, text = rate_event(row, pricing, totals, positions)
         lines["rated" if rated else "excluded"].append(text)
         if not rated:
             reason, detail = json.loads(text)[4:6]

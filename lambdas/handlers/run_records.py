@@ -13,8 +13,10 @@ from lambdas.billing.canonical import content_hash, sha256_hex
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.invoice import issued_document
 from lambdas.billing.pricing import Pricing, compile_pricing
+from lambdas.billing.rating import Positions
+from lambdas.billing.shards import shard_positions
 from lambdas.store.billing import Account, Invoice
-from lambdas.store.evidence import Evidence, block_key, frozen_key, summary_key
+from lambdas.store.evidence import Evidence, block_key, frozen_key, measure_key, summary_key
 
 KINDS = ("usage", "rated", "excluded")
 
@@ -42,6 +44,13 @@ def read_summary(evidence: Evidence, frozen: Mapping[str, Any], shard: int) -> d
     key = summary_key(frozen["run_id"], frozen["customer"], frozen["freeze"], shard)
     summary: dict[str, Any] = evidence.get_json(key)
     return summary
+
+
+def read_positions(evidence: Evidence, frozen: Mapping[str, Any], shard: int) -> Positions:
+    """Where charges stand when a shard begins, from the measures of all shards. Raises NotFound before one is made."""
+    names = frozen["run_id"], frozen["customer"], frozen["freeze"]
+    measures = [evidence.get_json(measure_key(*names, part["n"])) for part in frozen["shards"]]
+    return shard_positions(measures, shard)
 
 
 def block_entries(evidence: Evidence, frozen: Mapping[str, Any]) -> Iterator[BlockEntry]:

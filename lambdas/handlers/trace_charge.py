@@ -16,7 +16,7 @@ from lambdas.billing.errors import DocumentRefused, InvariantBroken
 from lambdas.billing.explain import explain_charges, explain_exclusion, explain_line, explain_posting
 from lambdas.billing.money import format_amount
 from lambdas.billing.pricing import compile_pricing
-from lambdas.billing.rating import PARKED, Totals, UsageRow, rate_event
+from lambdas.billing.rating import PARKED, Positions, Totals, UsageRow, measure_event, rate_event
 from lambdas.billing.segments import StoredEvent, read_segment
 from lambdas.billing.times import day_start, month_period
 from lambdas.handlers import runtime, stores
@@ -192,11 +192,16 @@ def _estimate(customer: str, row: UsageRow, catalogue: Catalogue, now: str) -> d
     except NotFound as error:
         return {"state": "unbilled", "estimate": True, "charges": [], "reason": str(error)}
     pricing = compile_pricing(documents["contract"], documents["plan"], documents["rates"])
-    totals = Totals()
-    rated = rate_event(row, pricing, totals)
+    totals, counted = Totals(), dict[str, int]()
+    measure_event(row, pricing, counted)
+    rated = rate_event(row, pricing, totals, Positions({}, counted))
     if not rated.rated:
         exclusion = explain_exclusion(rated.text)
         return {"state": _excluded_state(exclusion), "estimate": True, "exclusion": exclusion}
+    if counted:
+        names = ", ".join(counted)
+        reason = f"the price of charge {names} depends on the month's other usage and is known when it is billed"
+        return {"state": "unbilled", "estimate": True, "charges": [], "reason": reason}
     return {
         "state": "unbilled",
         "estimate": True,

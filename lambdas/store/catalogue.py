@@ -28,10 +28,10 @@ from lambdas.billing.documents import (
     read_contract,
     read_customer,
     read_entity,
-    read_plan,
     read_rate_card_version,
 )
 from lambdas.billing.errors import DocumentRefused
+from lambdas.billing.plans import read_plan
 from lambdas.billing.rates import check_publication
 from lambdas.billing.times import month_period
 from lambdas.billing.usage import CUSTOMER_ID as _ID

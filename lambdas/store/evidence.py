@@ -43,6 +43,10 @@ def summary_key(run_id: str, customer: str, freeze: int, shard: int) -> str:
     return f"{_shard(run_id, customer, freeze, shard)}/summary.json"
 
 
+def measure_key(run_id: str, customer: str, freeze: int, shard: int) -> str:
+    return f"{_shard(run_id, customer, freeze, shard)}/measure.json"
+
+
 def block_key(run_id: str, customer: str, freeze: int, shard: int, *, kind: str, block: int) -> str:
     """`kind` is usage, rated or excluded."""
     return f"{_shard(run_id, customer, freeze, shard)}/{kind}-{block:05d}.jsonl.gz"

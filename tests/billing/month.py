@@ -12,7 +12,7 @@ from lambdas.billing.canonical import content_hash, sha256_hex
 from lambdas.billing.invoice import Draft, draft_document, issued_document, line_sums
 from lambdas.billing.journal import invoice_transaction
 from lambdas.billing.pricing import Pricing, compile_pricing
-from lambdas.billing.rating import Totals, UsageRow, rate_event
+from lambdas.billing.rating import Positions, Totals, UsageRow, measure_event, rate_event
 from lambdas.billing.segments import Segment, StoredEvent, make_segment, read_raw, row_of, usage_line
 from lambdas.billing.usage import read_event
 
@@ -191,12 +191,16 @@ def month_of(
         ((event, segment) for segment, events in segments for event in events), key=lambda pair: pair[0].row[:3]
     )
     pricing, totals = pricing_of(contract, plan, rates), Totals()
+    counted: dict[str, int] = {}
+    for event, _ in placed:
+        measure_event(event.row, pricing, counted)
+    positions = Positions({}, counted)
     blocks = []
     for start in range(0, len(placed), block_rows):
         usage, kinds = "", {True: "", False: ""}
         for event, segment in placed[start : start + block_rows]:
             usage += usage_line(event, segment.key, segment.received_at)
-            outcome = rate_event(event.row, pricing, totals)
+            outcome = rate_event(event.row, pricing, totals, positions)
             kinds[outcome.rated] += outcome.text
         blocks.append(Block(usage.encode(), kinds[True].encode(), kinds[False].encode()))
     frozen = {

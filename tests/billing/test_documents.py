@@ -8,14 +8,9 @@ from typing import Any
 
 import pytest
 
-from lambdas.billing.documents import (
-    read_contract,
-    read_customer,
-    read_entity,
-    read_plan,
-    read_rate_card_version,
-)
+from lambdas.billing.documents import read_contract, read_customer, read_entity, read_rate_card_version
 from lambdas.billing.errors import BillingError, DocumentRefused, InvalidAmount, InvalidTime, PlanRefused, UnknownClass
+from lambdas.billing.plans import read_plan
 from lambdas.billing.pricing import compile_pricing
 from lambdas.billing.strict_json import parse
 from lambdas.billing.usage import read_event

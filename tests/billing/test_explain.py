@@ -65,6 +65,8 @@ def test_each_charge_of_an_event_names_its_cause_and_everything_it_follows_from(
         "class": "input",
         "unit": "token",
         "cause": "input tokens read by the model",
+        "kind": "per_unit",
+        "tier": None,
         "unit_price": "2.50",
         "per": 1_000_000,
         "rate_version": "std@1",
@@ -72,6 +74,7 @@ def test_each_charge_of_an_event_names_its_cause_and_everything_it_follows_from(
         "rate_hash": MONTH.invoice["contract"]["rate_versions"]["std@1"],
         "contract_version": 1,
         "quantity": 374,
+        "position": None,
         "exact": "0.000935",
         "currency": "USD",
         "arithmetic": "374 x 2.50 / 1,000,000 = 0.000935 USD",
@@ -91,7 +94,7 @@ def test_a_charge_that_is_on_no_line_or_is_not_its_product_is_not_explained_away
     text = rated_text({"output": 44})
     with pytest.raises(InvariantBroken, match="has no such line"):
         explain_charges(text.replace("std@2", "std@3"), MONTH.invoice)
-    with pytest.raises(InvariantBroken, match=r"quantity x price is 0\.000352"):
+    with pytest.raises(InvariantBroken, match=r"44 x 8\.00 / 1,000,000 is 0\.000352"):
         explain_charges(text.replace("0.000352", "0.000353"), MONTH.invoice)
 
 

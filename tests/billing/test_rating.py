@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lambdas.billing.classes import CLASSES, INPUT_CLASSES, OUTPUT_CLASSES
 from lambdas.billing.invoice import line_sums
 from lambdas.billing.money import ONE, format_amount, parse_amount
-from lambdas.billing.pricing import LinePrice, Unpriced
+from lambdas.billing.pricing import ClassPrice, Unpriced
 from lambdas.billing.rating import Rated, Totals, UsageRow, rate_event
 from lambdas.billing.shards import add_summary, add_totals, summarize
 from tests.billing.month import CONTRACT, PLAN, RATES, invoice_of, pricing_of, row
@@ -109,7 +109,7 @@ def test_a_price_that_exists_without_a_charge_in_the_plan_parks_the_event() -> N
 
 def test_before_the_first_price_there_is_none() -> None:
     assert isinstance(PRICING.find("openai", "gpt-4o", "input", "2025-12-31T23:59:59.999999Z"), Unpriced)
-    assert isinstance(PRICING.find("openai", "gpt-4o", "input", "2026-01-01T00:00:00.000000Z"), LinePrice)
+    assert isinstance(PRICING.find("openai", "gpt-4o", "input", "2026-01-01T00:00:00.000000Z"), ClassPrice)
 
 
 def test_a_quantity_of_zero_makes_no_charge_and_needs_no_price() -> None:
@@ -207,8 +207,8 @@ def test_nothing_is_added_and_nothing_left_out(events: list[UsageRow]) -> None:
             _, name, token_class, _ = key.split("|")
             provider, _, model = name.partition("/")
             price = PRICING.find(provider, model, token_class, outcome[0])
-            assert isinstance(price, LinePrice)
-            assert parse_amount(exact) == quantity * price.unit_price
+            assert isinstance(price, ClassPrice) and price.only is not None
+            assert parse_amount(exact) == quantity * price.only.unit_price
             amounts[key] = amounts.get(key, 0) + parse_amount(exact)
     assert amounts == {key: line.amount for key, line in totals.lines.items()}
 

@@ -14,6 +14,7 @@ from lambdas.handlers.draft_invoice import draft_invoice
 from lambdas.handlers.fail_account import fail_account
 from lambdas.handlers.freeze_inputs import freeze_inputs
 from lambdas.handlers.issue_invoices import issue_invoices
+from lambdas.handlers.measure_shard import measure_shard
 from lambdas.handlers.open_run import open_run
 from lambdas.handlers.rate_shard import rate_shard
 from lambdas.handlers.seal_run import seal_run
@@ -118,6 +119,10 @@ def step_rate(run_id: str, customer: str, freeze: int, shard: int, **options: An
     )
 
 
+def step_measure(run_id: str, customer: str, freeze: int, shard: int) -> dict[str, Any]:
+    return measure_shard(run_id, customer, freeze, shard, usage=stores.usage_segments(), evidence=stores.evidence())
+
+
 def step_draft(run_id: str, customer: str) -> dict[str, Any]:
     return draft_invoice(run_id, customer, billing=stores.billing(), evidence=stores.evidence())
 
@@ -162,6 +167,8 @@ def execute(run_id: str = RUN_ID, execution: str = "one", *, now: str = FROZEN_A
 
     def draft(customer: str) -> None:
         plan = freeze(customer)
+        for shard in plan["to_measure"]:
+            retried(lambda n=shard["n"]: step_measure(run_id, customer, plan["freeze"], n))
         for shard in plan["shards"]:
             retried(lambda n=shard["n"]: step_rate(run_id, customer, plan["freeze"], n, **rating))
         retried(lambda: step_draft(run_id, customer))

@@ -127,7 +127,7 @@ def test_a_failed_or_finished_account_has_no_shards_to_rate() -> None:
     fail(RUN_ID, "acme", 1, RuntimeError("boom"))
 
     assert step_freeze(RUN_ID, "acme") == {
-        "run_id": RUN_ID, "customer": "acme", "freeze": 1, "status": "failed", "shards": []
+        "run_id": RUN_ID, "customer": "acme", "freeze": 1, "status": "failed", "shards": [], "to_measure": []
     }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def billproof(published: World) -> Iterator[World]:
         ({"model": "gpt-9"}, "no_price", NO_PRICE.format("gpt-9 input")),
         ({"provider": "azure"}, "no_price", "rate card std has no price for azure/gpt-4o input on 2026-11-16"),
         ({"quantities": {"input": 1, "cache_write": 5}}, "no_price", NO_PRICE.format("gpt-4o cache_write")),
-        ({"quantities": {"input": 1, "call": 1}}, "no_price", NO_PRICE.format("gpt-4o call")),
+        ({"quantities": {"input": 1, "call": 1}}, "no_charge", "plan pure@1 has no charge for class call"),
         ({"quantities": {"tokens_of_tomorrow": 1}}, "unknown_class", "class tokens_of_tomorrow is not known"),
     ],
 )

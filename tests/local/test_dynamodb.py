@@ -104,6 +104,7 @@ def test_what_is_no_number_of_dynamodb_is_refused(table: str, number: str) -> No
         ("SET n = :v ADD n :v", {}, {":v": {"N": "1"}}, None),
         ("SET n = gone", {}, {}, None),
         ("ADD n :v", {}, {":v": {"S": "1"}}, None),
+        ("ADD #0 :0", {"#0": "n"}, {":0": {"N": "1"}}, {"n": {"N": "6"}}),
         ("ADD #name :v", {"#name": "pk"}, {":v": {"N": "1"}}, None),
         ("SET name = :v", {}, {":v": {"N": "1"}}, None),
     ],

@@ -23,7 +23,7 @@ BUCKET = "evidence-of-a-test"
 
 def test_every_task_repeats_transient_errors_and_no_others(template: Template) -> None:
     tasks = {name: state for name, state in states(template.state_machine()) if state["Type"] == "Task"}
-    assert len(tasks) == 11
+    assert len(tasks) == 12
     for name, task in tasks.items():
         [retry] = task["Retry"]
         assert retry["ErrorEquals"] == list(TRANSIENT), name
@@ -41,6 +41,7 @@ def test_inside_of_accounts_every_error_is_reported_for_that_account(template: T
     caught = {
         "FreezeInputs": "ReportFailedFreeze",
         "PlanShards": "ReportFailedDraft",
+        "MeasureShards": "ReportFailedDraft",
         "RateShards": "ReportFailedDraft",
         "DraftInvoice": "ReportFailedDraft",
         "BuildBundle": "ReportFailedBundle",
@@ -111,7 +112,7 @@ class StandInError(Exception):
 
 @dataclass
 class StandIns:
-    """Stands in for the eight functions; `fail` says what goes wrong."""
+    """Stands in for the nine functions; `fail` says what goes wrong."""
 
     customers: list[str]
     status: str = "sealed"
@@ -126,8 +127,10 @@ class StandIns:
             case "OpenRun":
                 return {"run_id": payload["run_id"], "attempt": 3, "bucket": BUCKET, "accounts_key": "accounts.json"}
             case "FreezeInputs":
-                shards = [] if payload["customer"] == "quiet" else [{"n": 1}, {"n": 2}]
-                return {"run_id": payload["run_id"], "customer": payload["customer"], "freeze": "f1", "shards": shards}
+                customer = payload["customer"]
+                shards = [] if customer == "quiet" else [{"n": 1}, {"n": 2}]
+                measured = shards if customer == "tiered" else []
+                return {"customer": customer, "freeze": "f1", "shards": shards, "to_measure": measured}
             case "IssueInvoices":
                 self.rounds_of_issue -= 1
                 return {"run_id": payload["run_id"], "remaining": self.rounds_of_issue}
@@ -197,6 +200,7 @@ def test_every_task_gets_exactly_what_it_needs(run: Callable[[StandIns], dict[st
     item = {"run_id": "r1", "attempt": 3, "customer": "acme"}
     assert stand_ins.payloads("OpenRun") == [{"run_id": "r1", "execution": "first"}]
     assert stand_ins.payloads("FreezeInputs") == [item, item]
+    assert stand_ins.payloads("MeasureShard") == []
     assert stand_ins.payloads("RateShard") == [
         {"run_id": "r1", "customer": "acme", "freeze": "f1", "n": 1},
         {"run_id": "r1", "customer": "acme", "freeze": "f1", "n": 2},
@@ -213,6 +217,17 @@ def test_everyone_is_frozen_before_anyone_is_rated(run: Callable[[StandIns], dic
     names = [name for name, _ in stand_ins.calls]
     assert names[1:4] == ["FreezeInputs"] * 3
     assert names.index("RateShard") > 3
+
+
+def test_shards_are_all_measured_before_one_is_rated_where_prices_depend_on_positions(
+    run: Callable[[StandIns], dict[str, Any]],
+) -> None:
+    stand_ins = StandIns(customers=["tiered"])
+    run(stand_ins)
+    names = [name for name, _ in stand_ins.calls]
+    assert sorted(names[names.index("MeasureShard") :][:4]) == ["MeasureShard"] * 2 + ["RateShard"] * 2
+    assert names.index("RateShard") > max(n for n, name in enumerate(names) if name == "MeasureShard")
+    assert stand_ins.payloads("MeasureShard") == stand_ins.payloads("RateShard")
 
 
 def test_an_account_without_usage_is_drafted_too(run: Callable[[StandIns], dict[str, Any]]) -> None:

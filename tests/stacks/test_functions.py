@@ -25,7 +25,7 @@ def files_below(folder: Path) -> set[str]:
 def test_every_function_logs_to_its_own_group_for_a_limited_time(template: Template) -> None:
     groups = template.of_type("AWS::Logs::LogGroup")
     used = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in template.functions().values()]
-    assert len(set(used)) == len(used) == 17
+    assert len(set(used)) == len(used) == 18
     for group in groups.values():
         assert group["Properties"]["RetentionInDays"] == 1
 

@@ -161,7 +161,7 @@ def test_a_published_rate_card_version_never_changes(stocked: Catalogue, periods
     (published,) = stocked.rate_card("std")
     assert published.published_at == NOW
     assert published.document == STANDARD
-    assert published.version.rates[0].unit_price == 2_500_000_000_000
+    assert published.version.rates[0].tiers[0].unit_price == 2_500_000_000_000
 
 
 def test_two_versions_may_not_price_the_same_from_the_same_day(stocked: Catalogue, periods: SealedPeriods) -> None:
