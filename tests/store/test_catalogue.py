@@ -205,7 +205,11 @@ def test_a_card_keeps_its_currency(stocked: Catalogue, periods: SealedPeriods) -
 
 
 def test_a_card_too_large_for_one_item_is_refused_by_its_size(catalogue: Catalogue, periods: SealedPeriods) -> None:
-    long = [rate("input", "1", model=f"{n:04d}" + "\N{GREEK SMALL LETTER ALPHA}" * 190) for n in range(1000)]
+    tiers = [{"up_to": n or None, "price": "1"} for n in (*range(1, 20), 0)]
+    long = [
+        {"provider": "openai", "model": f"m{n}", "class": "input", "per": 1_000_000, "tiers": tiers}
+        for n in range(1000)
+    ]
     with pytest.raises(DocumentRefused, match=str(MAX_DOCUMENT_BYTES)):
         catalogue.publish_rate_card("std", card(1, "2026-10-01", *long), now=NOW, periods=periods)
     assert table_items() == []
