@@ -43,11 +43,13 @@ def parse_amount(text: object, field: str = "amount") -> int:
 
 def format_amount(exact: int) -> str:
     """All digits that matter: 55.904675, 0.0000024, 99, -5.1. Never an exponent, never trailing zeros."""
-    sign = "-" if exact < 0 else ""
-    whole, fraction = divmod(abs(exact), ONE)
-    if not fraction:
-        return f"{sign}{whole}"
-    return f"{sign}{whole}.{fraction:018d}".rstrip("0")
+    if exact < 0:
+        return f"-{format_amount(-exact)}"
+    digits = str(exact)
+    if exact < ONE:
+        return "0." + digits.zfill(DECIMALS).rstrip("0") if exact else "0"
+    fraction = digits[-DECIMALS:].rstrip("0")
+    return f"{digits[:-DECIMALS]}.{fraction}" if fraction else digits[:-DECIMALS]
 
 
 def format_minor(exact: int, currency: str) -> str:

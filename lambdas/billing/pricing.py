@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -68,6 +69,13 @@ class Unpriced(NamedTuple):
     detail: str
 
 
+class _DatedPrices(NamedTuple):
+    """One class of one model over time: from `starts[n]` on `prices[n]`."""
+
+    starts: tuple[str, ...]
+    prices: tuple[ClassPrice | Unpriced, ...]
+
+
 class Pricing:
     """Compiled prices of one contract version. Holds no state that rating changes, apart from a lookup cache."""
 
@@ -91,38 +99,57 @@ class Pricing:
         self.plan = plan
         self._charges: Mapping[str, Charge] = {name: charge for charge in plan.charges for name in charge.classes}
         self._histories: Mapping[RateKey, PriceHistory] = price_histories(versions)
-        self._prices: dict[tuple[str, str, str, int], ClassPrice | Unpriced] = {}
+        self._models: dict[tuple[str, str], dict[str, _DatedPrices]] = {}
 
     def find(self, provider: str, model: str, token_class: str, time: str) -> ClassPrice | Unpriced:
         """How a quantity of this class at this canonical time is priced, or why it is not."""
-        charge = self._charges.get(token_class)
-        if charge is None:
-            return self._without_charge(token_class)
-        by_class = charge.prices == "class"
-        history = self._histories.get((provider, model, token_class) if by_class else ("", "", charge.id))
-        dated = history.at(time) if history is not None else None
-        if dated is None:
-            what = f"{provider}/{model} {token_class}" if by_class else f"charge {charge.id}"
-            return Unpriced("no_price", f"rate card {self.contract.rate_card} has no price for {what} on {time[:10]}")
-        name = (provider, model, token_class, dated.version)
-        cached = self._prices.get(name)
-        if cached is None:
-            cached = self._prices[name] = _class_price(charge, dated, provider, model, token_class)
-        return cached
+        found = self.priced(provider, model, {token_class: 1}, time)
+        return found if isinstance(found, Unpriced) else found[0][0]
+
+    def priced(
+        self, provider: str, model: str, quantities: Mapping[str, int], time: str
+    ) -> list[tuple[ClassPrice, int]] | Unpriced:
+        """The price of each quantity of an event, by class name; or why one of them has none. Zeros are left out."""
+        known = self._models.get((provider, model))
+        if known is None:
+            known = self._models[(provider, model)] = {}
+        found: list[tuple[ClassPrice, int]] = []
+        for token_class in sorted(quantities):  # the order sent is not the order stored
+            quantity = quantities[token_class]
+            if quantity:
+                dated = known.get(token_class)
+                if dated is None:
+                    dated = known[token_class] = self._dated_prices(provider, model, token_class)
+                position = bisect_right(dated.starts, time)
+                price = dated.prices[position - 1] if position else self._no_price(provider, model, token_class, time)
+                if isinstance(price, Unpriced):
+                    return price
+                found.append((price, quantity))
+        return found
 
     def unpriced(self, provider: str, model: str, quantities: Mapping[str, int], time: str) -> Unpriced | None:
         """The first reason why an event with these quantities is parked, or None when all of it has a price."""
-        for token_class, quantity in sorted(quantities.items()):
-            if quantity:
-                found = self.find(provider, model, token_class, time)
-                if isinstance(found, Unpriced):
-                    return found
-        return None
+        found = self.priced(provider, model, quantities, time)
+        return found if isinstance(found, Unpriced) else None
 
-    def _without_charge(self, token_class: str) -> Unpriced:
+    def _dated_prices(self, provider: str, model: str, token_class: str) -> _DatedPrices:
+        charge = self._charges.get(token_class)
+        if charge is None:
+            return _DatedPrices(("",), (self._no_charge(token_class),))
+        key = (provider, model, token_class) if charge.prices == "class" else ("", "", charge.id)
+        history = self._histories.get(key, PriceHistory((), ()))
+        prices = [_class_price(charge, dated, provider, model, token_class) for dated in history.prices]
+        return _DatedPrices(history.starts, tuple(prices))
+
+    def _no_charge(self, token_class: str) -> Unpriced:
         if token_class not in CLASSES:
             return Unpriced("unknown_class", f"class {token_class} is not known")
         return Unpriced("no_charge", f"plan {self.plan.id}@{self.plan.version} has no charge for class {token_class}")
+
+    def _no_price(self, provider: str, model: str, token_class: str, time: str) -> Unpriced:
+        charge = self._charges[token_class]
+        what = f"{provider}/{model} {token_class}" if charge.prices == "class" else f"charge {charge.id}"
+        return Unpriced("no_price", f"rate card {self.contract.rate_card} has no price for {what} on {time[:10]}")
 
 
 def charged_parts(price: ClassPrice, quantity: int, position: int, total: int) -> list[Charged]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from lambdas.billing.canonical import encode_string
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.money import format_amount
-from lambdas.billing.pricing import Charged, ClassPrice, LinePrice, Pricing, Unpriced, charged_parts
+from lambdas.billing.pricing import ClassPrice, LinePrice, Pricing, Unpriced, charged_parts
 
 PARKED = "parked"
 BEFORE_ACTIVATION = "before_activation"
@@ -78,13 +78,6 @@ class Totals:
         return self.excluded.get(PARKED, 0)
 
 
-class Exclusion(NamedTuple):
-    """Why an event is not charged."""
-
-    reason: str
-    detail: str
-
-
 class Rated(NamedTuple):
     """The evidence line of one event: `rated` tells which of the two forms `text` has. Ends with a line feed."""
 
@@ -99,72 +92,64 @@ def rate_event(row: UsageRow, pricing: Pricing, totals: Totals, positions: Posit
     never left out and never zero for want of a price (R5). `positions` are needed where the plan's charges depend on
     them, and events must then come in their order. Does not check identity or order.
     """
-    found = _prices(row, pricing)
-    if isinstance(found, Exclusion):
-        return _exclude(row, found, totals)
+    time, source, event_id, revision, provider, model, quantities = row
+    if time < pricing.activated:
+        return _exclude(row, BEFORE_ACTIVATION, f"contract begins {pricing.contract.effective_from}", totals)
+    found = pricing.priced(provider, model, quantities, time)
+    if isinstance(found, Unpriced):
+        return _exclude(row, PARKED, found.detail, totals)
     charges: list[str] = []
+    lines = totals.lines
     for price, quantity in found:
-        if price.only is not None:
-            amount = quantity * price.only.unit_price
-            _add(totals, price.only, quantity, amount)
-            charges.append(f'[{price.only.encoded_key},{quantity},"{format_amount(amount)}"]')
+        line = price.only
+        if line is None:
+            charges += _by_position(price, quantity, totals, positions)
             continue
-        for part in _take(price, quantity, positions):
-            _add(totals, part.line, part.quantity, part.amount, part.blocks)
-            text = format_amount(part.amount)
-            charges.append(f'[{part.line.encoded_key},{part.quantity},"{text}",{part.position}]')
+        amount = quantity * line.unit_price
+        total = lines.get(line.key)
+        if total is None:
+            total = lines[line.key] = LineTotal(line)
+        total.quantity += quantity
+        total.amount += amount
+        total.events += 1
+        charges.append(f'[{line.encoded_key},{quantity},"{format_amount(amount)}"]')
     totals.rated += 1
     return Rated(
         True,
-        f'["{row.time}",{encode_string(row.source)},{encode_string(row.id)},{row.revision},[{",".join(charges)}]]\n',
+        f'["{time}",{encode_string(source)},{encode_string(event_id)},{revision},[{",".join(charges)}]]\n',
     )
 
 
 def measure_event(row: UsageRow, pricing: Pricing, counted: dict[str, int]) -> None:
     """Add what the event moves each charge's position by; nothing for an event that is excluded."""
-    found = _prices(row, pricing)
-    if not isinstance(found, Exclusion):
+    if row.time < pricing.activated:
+        return
+    found = pricing.priced(row.provider, row.model, row.quantities, row.time)
+    if not isinstance(found, Unpriced):
         for price, quantity in found:
             if price.only is None:
                 counted[price.charge.id] = counted.get(price.charge.id, 0) + quantity
 
 
-def _prices(row: UsageRow, pricing: Pricing) -> list[tuple[ClassPrice, int]] | Exclusion:
-    """The price of each class of an event, in class order, or why it is excluded."""
-    time, _, _, _, provider, model, quantities = row
-    if time < pricing.activated:
-        return Exclusion(BEFORE_ACTIVATION, f"contract begins {pricing.contract.effective_from}")
-    found: list[tuple[ClassPrice, int]] = []
-    for token_class, quantity in sorted(quantities.items()):  # the order sent is not the order stored
-        if quantity:
-            price = pricing.find(provider, model, token_class, time)
-            if isinstance(price, Unpriced):
-                return Exclusion(PARKED, price.detail)
-            found.append((price, quantity))
-    return found
-
-
-def _take(price: ClassPrice, quantity: int, positions: Positions | None) -> list[Charged]:
+def _by_position(price: ClassPrice, quantity: int, totals: Totals, positions: Positions | None) -> list[str]:
+    """Charge a quantity where it stands: one charge for each tier that it reaches."""
     charge = price.charge.id
     if positions is None:
         raise InvariantBroken("charge", charge, "this charge depends on positions; measure the period first")
-    position = positions.counted.get(charge, 0)
-    total = positions.totals.get(charge, 0)
+    position, total = positions.counted.get(charge, 0), positions.totals.get(charge, 0)
     positions.counted[charge] = position + quantity
     if position + quantity > total:
         raise InvariantBroken(f"position of charge {charge}", position + quantity, f"the period counts {total}")
-    return charged_parts(price, quantity, position, total)
-
-
-def _add(totals: Totals, price: LinePrice, quantity: int, amount: int, blocks: int | None = None) -> None:
-    total = totals.lines.get(price.key)
-    if total is None:
-        total = totals.lines[price.key] = LineTotal(price)
-    total.quantity += quantity
-    total.amount += amount
-    total.events += 1
-    if blocks is not None:
-        total.blocks = (total.blocks or 0) + blocks
+    charges = []
+    for part in charged_parts(price, quantity, position, total):
+        line = totals.lines.setdefault(part.line.key, LineTotal(part.line))
+        line.quantity += part.quantity
+        line.amount += part.amount
+        line.events += 1
+        if part.blocks is not None:
+            line.blocks = (line.blocks or 0) + part.blocks
+        charges.append(f'[{part.line.encoded_key},{part.quantity},"{format_amount(part.amount)}",{part.position}]')
+    return charges
 
 
 def class_key(provider: str, model: str, token_class: str) -> ClassKey:
@@ -179,8 +164,7 @@ def add_quantities(sums: dict[ClassKey, int], provider: str, model: str, quantit
         sums[key] = sums.get(key, 0) + quantity
 
 
-def _exclude(row: UsageRow, exclusion: Exclusion, totals: Totals) -> Rated:
-    reason, detail = exclusion
+def _exclude(row: UsageRow, reason: str, detail: str, totals: Totals) -> Rated:
     totals.excluded[reason] = totals.excluded.get(reason, 0) + 1
     add_quantities(totals.excluded_quantities, row.provider, row.model, row.quantities)
     text = (

@@ -95,7 +95,6 @@ def test_each_request_leaves_a_line_with_its_status_and_its_counts(
         "EventsDuplicate": [1.0],
         "EventsConflict": [1.0],
         "RejectedEvents": [1.0],
-        "EventsNotStored": [0.0],
         "ParkedEvents": [1.0],
     }
     [directive] = metrics["_aws"]["CloudWatchMetrics"]
