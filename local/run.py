@@ -17,9 +17,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lambdas.billing.times import month_period, to_datetime
+from lambdas.billing.times import Period, month_period, to_datetime
 from local import report, sample
 from local.client import Client, RequestFailed, send_in_batches
+from local.clock import Clock
 from local.deploy import deploy
 from local.deployment import Deployment
 from local.trace_file import UnreadableTrace, read_trace
@@ -52,7 +53,9 @@ def _run(options: argparse.Namespace, trace: list[dict[str, Any]] | None) -> int
     logging.getLogger("moto").setLevel(logging.ERROR)
     report.step("Deploying the synthesized template on this machine")
     options.out.mkdir(parents=True, exist_ok=True)
-    with deploy(TEMPLATE, log=options.out / "functions.log") as deployment:
+    period = month_period(trace[0]["time"][:7] if trace else sample.PERIOD)
+    start = to_datetime(period.start) - timedelta(days=1)  # accounts exist before their usage
+    with deploy(TEMPLATE, Clock(start), log=options.out / "functions.log") as deployment:
         report.fact(deployment.summary)
         try:
             url = deployment.serve(options.port)
@@ -61,7 +64,7 @@ def _run(options: argparse.Namespace, trace: list[dict[str, Any]] | None) -> int
             return 2
         report.fact(f"the API answers at {url}")
         try:
-            key, verified = _play(deployment, url, trace, options.out)
+            key, verified = _play(deployment, url, period, trace, options.out)
         except (RequestFailed, Played) as error:
             print(f"\nThis run failed: {error}\nThe functions' log: {options.out / 'functions.log'}", file=sys.stderr)
             return 1
@@ -70,10 +73,10 @@ def _run(options: argparse.Namespace, trace: list[dict[str, Any]] | None) -> int
         return 0 if verified else 1
 
 
-def _play(deployment: Deployment, url: str, trace: list[dict[str, Any]] | None, out: Path) -> tuple[str, bool]:
+def _play(
+    deployment: Deployment, url: str, period: Period, trace: list[dict[str, Any]] | None, out: Path
+) -> tuple[str, bool]:
     """One month from usage to verified bundles; answers an operator's key and whether every bundle verified."""
-    period = month_period(trace[0]["time"][:7] if trace else sample.PERIOD)
-    deployment.clock.move_to(to_datetime(period.start) - timedelta(days=1))  # accounts exist before their usage
     key = deployment.invoke("lambdas.handlers.create_operator_key.handler", {"name": "make run"})["key"]
     operator = Client(url, key)
     _set_up(operator, period.start[:10], trace is not None)

@@ -69,7 +69,7 @@ class UsageApi(Construct):
             create_default_stage=False,
             default_authorizer=HttpLambdaAuthorizer(
                 "KeyCheck",
-                functions.make("authorize_request"),
+                functions.make("authorize_request", timeout=Duration.seconds(10)),
                 identity_source=["$request.header.Authorization"],
                 response_types=[HttpLambdaResponseType.SIMPLE],
                 results_cache_ttl=KEY_CACHE,

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from lambdas.billing.documents import read_contract
 from lambdas.billing.errors import DocumentRefused
 from lambdas.billing.strict_json import NotAnInteger
+from lambdas.billing.times import day_start
 from lambdas.handlers import runtime, stores
 from lambdas.handlers.api_keys import describe, make_key, read_key_request
 from lambdas.handlers.entry import Event, http_entry
@@ -148,7 +150,15 @@ def _read_rate_card_version(call: Call) -> Response:
 
 
 def _agree_contract(call: Call) -> Response:
-    return _saved(call.catalogue.agree_contract(call.document(), now=call.now), _shown_version)
+    """A first contract may not begin in a month that is billed: its usage would be late for ever."""
+    document = call.document()
+    contract = read_contract(document)
+    if not call.catalogue.contracts(contract.customer):
+        open_since = call.periods.open_since([contract.entity])
+        if day_start(contract.effective_from) < open_since:
+            remedy = f"{contract.entity} has billed the time before {open_since[:10]}; begin then or later"
+            raise DocumentRefused("effective_from", contract.effective_from, remedy)
+    return _saved(call.catalogue.agree_contract(document, now=call.now), _shown_version)
 
 
 def _list_contracts(call: Call) -> Response:

@@ -284,6 +284,18 @@ def test_contract_versions_begin_on_a_coming_first_of_a_month() -> None:
     assert call("GET /v1/customers/{id}/contracts", id="acme").body["items"] == [first.body, second.body]
 
 
+def test_a_first_contract_does_not_begin_in_a_month_that_its_entity_has_billed() -> None:
+    stock()
+    put_run("bp-us.2026-10.final", "sealed")
+    refused = call("POST /v1/contracts", {**CONTRACT, "effective_from": "2026-10-31"})
+    assert refusal(refused) == (422, "DocumentRefused", "effective_from")
+    assert "2026-11-01" in refused.body["remedy"]
+    agreed = {**CONTRACT, "effective_from": "2026-11-01"}
+    assert call("POST /v1/contracts", agreed).status == 201
+    put_run("bp-us.2026-11.final", "sealed")
+    assert call("POST /v1/contracts", agreed).status == 200  # a repetition is no new contract
+
+
 def test_a_contract_names_what_must_be_made_first() -> None:
     answer = call("POST /v1/contracts", CONTRACT)
     assert refusal(answer) == (422, "DocumentRefused", "customer")
