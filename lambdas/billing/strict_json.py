@@ -15,6 +15,8 @@ from lambdas.billing.errors import EventRejected
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKET_OR_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 _LONGEST_INTEGER = 40
+MAX_DEPTH = 32
+"""Deepest nesting of arrays and objects that is read; an event has four levels."""
 
 
 class NotAnInteger(str):
@@ -109,17 +111,22 @@ def _skip(text: str, at: int) -> int:
 
 
 def _value_at(text: str, at: int) -> tuple[Any, int]:
-    try:
-        return _decoded_at(text, at)
-    except RecursionError:
-        raise EventRejected("body", "deeply nested", "not an event: nested too deeply") from None
+    value, end = _element_at(text, at)
+    if isinstance(value, TooDeep):
+        raise EventRejected("body", "deeply nested", "not an event: nested too deeply")
+    return value, end
 
 
 def _element_at(text: str, at: int) -> tuple[Any, int]:
+    """A value, or TooDeep in its place. The bound is ours: how deep Python's parser goes depends on its version."""
     try:
-        return _decoded_at(text, at)
+        value, end = _decoded_at(text, at)
     except RecursionError:
         return TooDeep("deeply nested"), _end_of_nested(text, at)
+    brackets = text.count("[", at, end) + text.count("{", at, end)
+    if brackets > MAX_DEPTH and _depth(text, at, end) > MAX_DEPTH:
+        return TooDeep("deeply nested"), end
+    return value, end
 
 
 def _decoded_at(text: str, at: int) -> tuple[Any, int]:
@@ -129,6 +136,19 @@ def _decoded_at(text: str, at: int) -> tuple[Any, int]:
         raise EventRejected(
             "body", text[error.pos : error.pos + 40], f"not JSON: {error.msg} at character {error.pos}"
         ) from None
+
+
+def _depth(text: str, at: int, end: int) -> int:
+    """How deeply the value between `at` and `end` is nested."""
+    depth = deepest = 0
+    for match in _BRACKET_OR_STRING.finditer(text, at, end):
+        mark = match.group()
+        if mark in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark in "]}":
+            depth -= 1
+    return deepest
 
 
 def _end_of_nested(text: str, at: int) -> int:

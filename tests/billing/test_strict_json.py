@@ -114,9 +114,18 @@ def test_deep_nesting_is_rejected_and_never_a_crash(opening: str) -> None:
                 assert len(str(error)) < 400
 
 
-@pytest.mark.parametrize("deep", ["[" * 9000 + "]" * 9000, '{"a":' * 9000 + '"}]\\""' + "}" * 9000])
+@pytest.mark.parametrize(
+    "deep", ["[" * 33 + "]" * 33, "[" * 9000 + "]" * 9000, '{"a":' * 9000 + '"}]\\""' + "}" * 9000]
+)
 def test_a_deeply_nested_event_leaves_its_neighbours_readable(deep: str) -> None:
     first, second, third = split_array(f'[{{"a": 1}}, {deep} ,"x"]')
     assert (first, third) == (('{"a": 1}', {"a": 1}), ('"x"', "x"))
     assert second[0] == deep
     assert isinstance(second[1], TooDeep)
+
+
+def test_nesting_is_read_up_to_32_levels_on_every_python() -> None:
+    assert parse("[" * 32 + "]" * 32) != []
+    with pytest.raises(EventRejected, match="nested too deeply"):
+        parse("[" * 33 + "]" * 33)
+    assert parse("[" + "[]," * 100 + '"[[[["]')[-1] == "[[[["  # many are not deep, and text is not nesting

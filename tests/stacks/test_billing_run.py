@@ -70,7 +70,7 @@ def test_items_of_maps_end_with_nothing(template: Template) -> None:
         if state.get("End")
     }
     assert set(ends) == {
-        "FreezeInputs", "ReportFailedFreeze", "RateShard", "DraftInvoice", "ReportFailedDraft", "BuildBundle",
+        "FreezeInputs", "ReportFailedFreeze", "MeasureShard", "RateShard", "DraftInvoice", "ReportFailedDraft", "BuildBundle",
         "ReportFailedBundle",
     }  # fmt: skip
     for name, state in ends.items():
