@@ -91,7 +91,7 @@ def invoice(document: Mapping[str, Any]) -> None:
         (
             str(line["line"]),
             f"{line['provider']}/{line['model']}",
-            line["class"],
+            f"{line['class']}{_tier(line['tier'])}",
             f"{line['quantity']:,}",
             f"{line['unit_price']} / {_block(line['per'])}",
             line["rate_version"],
@@ -138,6 +138,12 @@ def trace(answer: Mapping[str, Any]) -> None:
             fact(f"journal   {entry['transaction']}: {posting['from']} -> {posting['to']} {posting['amount']}")
     evidence = answer["evidence"]
     fact(f"proof     {evidence['file']} row {evidence['row']} of the bundle of {answer['invoice']['number']}")
+
+
+def _tier(tier: str | None) -> str:
+    if tier is None:
+        return ""
+    return ", included" if tier == "included" else f", tier {tier}"
 
 
 def _block(per: int) -> str:

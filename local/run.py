@@ -112,6 +112,9 @@ def _set_up(operator: Client, first_day: str, recorded: bool) -> None:
     for version in sample.RATE_CARDS[:1] if recorded else sample.RATE_CARDS:
         dated = {**version, "effective_from": first_day} if recorded else version
         operator.post(f"/v1/rate-cards/{sample.CARD}/versions", dated)
+    if not recorded:
+        operator.post("/v1/plans", sample.TEAM_PLAN)
+        operator.post(f"/v1/rate-cards/{sample.TEAM_CARD}/versions", sample.TEAM_PRICES)
     for customer in sample.CUSTOMERS[:1] if recorded else sample.CUSTOMERS:
         operator.post("/v1/customers", customer)
         operator.post("/v1/contracts", {**sample.contract(customer["id"]), "effective_from": first_day})

@@ -1,4 +1,4 @@
-"""The sample month that `make run` plays: two customers, a rate change, and every way an event can end.
+"""The sample month of `make run`: three customers on two plans, a rate change, and every way an event can end.
 
 All of it is computed, so two runs send the same bytes. Times are in October 2026.
 """
@@ -17,8 +17,37 @@ ENTITY = {
     "country": "US",
     "invoice_prefix": "DEMO",
 }
-CUSTOMERS = ({"id": "acme", "name": "Acme Robotics"}, {"id": "globex", "name": "Globex GmbH"})
+CUSTOMERS = (
+    {"id": "acme", "name": "Acme Robotics"},
+    {"id": "globex", "name": "Globex GmbH"},
+    {"id": "initech", "name": "Initech Ltd"},
+)
 PLAN = {"id": "pay-as-you-go", "version": 1, "name": "Pay as you go", "model": "pure_token"}
+TEAM_PLAN = {
+    "id": "team",
+    "version": 1,
+    "name": "Team: included usage, graduated overage",
+    "model": "custom",
+    "primary_meter": "output",
+    "charges": [
+        {"id": "input", "meter": "input", "kind": "graduated", "prices": "charge", "included": 2_000_000},
+        {"id": "output", "meter": "output", "kind": "per_unit", "prices": "charge", "included": 500_000},
+    ],
+}
+TEAM_CARD = "team"
+TEAM_PRICES = {
+    "version": 1,
+    "currency": "USD",
+    "effective_from": "2026-10-01",
+    "rates": [
+        {
+            "charge": "input",
+            "per": 1_000_000,
+            "tiers": [{"up_to": 1_000_000, "price": "3.00"}, {"up_to": None, "price": "2.40"}],
+        },
+        {"charge": "output", "per": 1_000_000, "price": "12.00"},
+    ],
+}
 CARD = "standard"
 _PRICES = {
     ("openai", "gpt-4o"): {"input": "2.50", "cached_input": "1.25", "output": "10.00", "reasoning": "10.00"},
@@ -67,16 +96,17 @@ class SampleEvent(NamedTuple):
 
 
 def contract(customer: str) -> dict[str, Any]:
-    """Contract version 1 of a sample customer."""
+    """Contract version 1 of a sample customer; `initech` has the team plan."""
+    team = customer == "initech"
     return {
         "customer": customer,
         "version": 1,
         "effective_from": "2026-10-01",
         "entity": ENTITY["id"],
         "currency": "USD",
-        "plan": PLAN["id"],
-        "plan_version": PLAN["version"],
-        "rate_card": CARD,
+        "plan": TEAM_PLAN["id"] if team else PLAN["id"],
+        "plan_version": 1,
+        "rate_card": TEAM_CARD if team else CARD,
         "usage_basis": "provider_reported",
         "late_usage": "hold",
         "parked_usage": "block",

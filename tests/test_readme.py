@@ -54,9 +54,9 @@ def test_every_page_and_folder_that_it_names_exists() -> None:
 def test_make_run_once_bills_the_sample_month_and_its_bundles_answer_the_commands_shown() -> None:
     done = run("make", "run", "ONCE=1", "PORT=0")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "received 3,005: accepted 3,001, duplicate 1, conflict 1, rejected 2, not_stored 0" in done.stdout
+    assert "received 4,505: accepted 4,501, duplicate 1, conflict 1, rejected 2, not_stored 0" in done.stdout
     assert "parked 1 of the accepted" in done.stdout
-    assert done.stdout.count(": OK. Invoice DEMO-2026-") == 2
+    assert done.stdout.count(": OK. Invoice DEMO-2026-") == 3
     shown = [command for command in commands() if command[:3] == ["python", "-m", "lambdas.cli"]]
     assert {command[3] for command in shown} == {"verify", "explain", "trace"}
     for command in shown:
