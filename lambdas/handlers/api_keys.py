@@ -12,7 +12,8 @@ from lambdas.billing.errors import DocumentRefused
 from lambdas.billing.strict_json import Duplicated
 from lambdas.billing.usage import CUSTOMER_ID
 from lambdas.handlers.requests import ALL_CUSTOMERS
-from lambdas.store.catalogue import ApiKey, Catalogue
+from lambdas.store.catalogue import Catalogue
+from lambdas.store.catalogue_items import ApiKey
 
 CUSTOMER_SCOPES = ("customer", "ingest")
 """What a key of one customer may do: read its own usage, invoices and traces; send its own usage."""

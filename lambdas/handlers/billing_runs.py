@@ -17,7 +17,8 @@ from lambdas.handlers.paging import wanted_of
 from lambdas.handlers.problems import Response
 from lambdas.handlers.requests import Caller, caller_of, json_body, path_parameter
 from lambdas.handlers.seal_run import failures
-from lambdas.store.billing import SEALED, Billing, Run
+from lambdas.store.billing import Billing
+from lambdas.store.billing_items import SEALED, Run
 from lambdas.store.catalogue import Catalogue
 from lambdas.store.errors import TransientError
 from lambdas.store.executions import Executions

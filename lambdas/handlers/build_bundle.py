@@ -14,7 +14,8 @@ from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
 from lambdas.handlers.issue_invoices import write_document
 from lambdas.handlers.run_records import block_entries, read_block, read_frozen
-from lambdas.store.billing import ISSUED, Billing, Invoice
+from lambdas.store.billing import Billing
+from lambdas.store.billing_items import ISSUED, Invoice
 from lambdas.store.errors import ContentConflict
 from lambdas.store.evidence import Evidence, bundle_key
 from lambdas.store.ledger import Ledger

@@ -15,7 +15,8 @@ from lambdas.billing.shards import add_summary, add_sums, quantities_by_class
 from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
 from lambdas.handlers.run_records import frozen_pricing, read_frozen, read_summary
-from lambdas.store.billing import FROZEN, PENDING, AccountNotReady, Billing
+from lambdas.store.billing import Billing
+from lambdas.store.billing_items import FROZEN, PENDING, AccountNotReady
 from lambdas.store.evidence import Evidence, draft_key
 
 _NAMED_REASONS = 5

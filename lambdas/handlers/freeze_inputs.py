@@ -20,7 +20,8 @@ from lambdas.billing.times import Period, month_period
 from lambdas.handlers import runtime, stores
 from lambdas.handlers.entry import task_entry
 from lambdas.handlers.run_records import read_frozen
-from lambdas.store.billing import FROZEN, PENDING, Account, Billing
+from lambdas.store.billing import Billing
+from lambdas.store.billing_items import FROZEN, PENDING, Account
 from lambdas.store.catalogue import Catalogue
 from lambdas.store.errors import NotFound
 from lambdas.store.evidence import Evidence, frozen_key

@@ -17,7 +17,8 @@ from lambdas.billing.journal import invoice_transaction
 from lambdas.handlers import stores
 from lambdas.handlers.entry import logger, task_entry
 from lambdas.handlers.run_records import read_draft, read_invoice
-from lambdas.store.billing import DRAFTED, ISSUED, Account, Billing, Invoice, Run
+from lambdas.store.billing import Billing
+from lambdas.store.billing_items import DRAFTED, ISSUED, Account, Invoice, Run
 from lambdas.store.errors import TransientError
 from lambdas.store.evidence import Evidence, invoice_key
 from lambdas.store.ledger import Ledger

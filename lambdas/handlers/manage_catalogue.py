@@ -18,8 +18,10 @@ from lambdas.handlers.api_keys import describe, make_key, read_key_request
 from lambdas.handlers.entry import Event, http_entry
 from lambdas.handlers.problems import Response
 from lambdas.handlers.requests import caller_of, json_body, path_parameter, query_parameter
-from lambdas.store.catalogue import MAX_PAGE, Catalogue, Page, Part, Saved, SealedPeriods, StoredDocument
+from lambdas.store.catalogue import MAX_PAGE, Catalogue
+from lambdas.store.catalogue_items import Page, Part, Saved, StoredDocument
 from lambdas.store.errors import NotFound
+from lambdas.store.sealed_periods import SealedPeriods
 
 DEFAULT_PAGE = 50
 _MAX_DEPTH = 8

@@ -7,7 +7,8 @@ from typing import Any
 from lambdas.billing.times import month_period
 from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
-from lambdas.store.billing import DONE, FAILED, SEALED, Billing
+from lambdas.store.billing import Billing
+from lambdas.store.billing_items import DONE, FAILED, SEALED
 from lambdas.store.catalogue import Catalogue
 from lambdas.store.evidence import Evidence, accounts_key, seal_key
 

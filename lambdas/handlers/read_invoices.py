@@ -13,7 +13,8 @@ from lambdas.handlers.paging import Wanted, wanted_of, whole_number
 from lambdas.handlers.problems import Response
 from lambdas.handlers.requests import Caller, caller_of, path_parameter, query_parameter
 from lambdas.handlers.run_records import read_invoice
-from lambdas.store.billing import Billing, Invoice, Page
+from lambdas.store.billing import Billing
+from lambdas.store.billing_items import Invoice, Page
 from lambdas.store.errors import NotFound
 from lambdas.store.evidence import Evidence
 

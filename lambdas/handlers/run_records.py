@@ -15,7 +15,7 @@ from lambdas.billing.invoice import issued_document
 from lambdas.billing.pricing import Pricing, compile_pricing
 from lambdas.billing.rating import Positions
 from lambdas.billing.shards import shard_positions
-from lambdas.store.billing import Account, Invoice
+from lambdas.store.billing_items import Account, Invoice
 from lambdas.store.evidence import Evidence, block_key, frozen_key, measure_key, summary_key
 
 KINDS = ("usage", "rated", "excluded")

@@ -17,19 +17,8 @@ from lambdas.billing.rating import PARKED
 from lambdas.billing.shards import add_sums
 from lambdas.handlers import stores
 from lambdas.handlers.entry import count, logger, task_entry
-from lambdas.store.billing import (
-    BUNDLED,
-    DONE,
-    FAILED,
-    FROZEN,
-    INCOMPLETE,
-    ISSUED,
-    SEALED,
-    Account,
-    Billing,
-    Invoice,
-    Run,
-)
+from lambdas.store.billing import Billing
+from lambdas.store.billing_items import BUNDLED, DONE, FAILED, FROZEN, INCOMPLETE, ISSUED, SEALED, Account, Invoice, Run
 from lambdas.store.evidence import Evidence, seal_key
 from lambdas.store.ledger import Ledger
 

@@ -11,12 +11,13 @@ import time
 from lambdas.handlers.runtime import environment, fresh_name, setting
 from lambdas.store import clients
 from lambdas.store.billing import Billing
-from lambdas.store.catalogue import Catalogue, SealedPeriods
+from lambdas.store.catalogue import Catalogue
 from lambdas.store.evidence import Evidence
 from lambdas.store.executions import Executions
 from lambdas.store.ledger import Ledger
 from lambdas.store.outbox import Outbox
 from lambdas.store.recorder import UsageRecorder
+from lambdas.store.sealed_periods import SealedPeriods
 from lambdas.store.usage import UsageStore
 
 INGEST_PATIENCE_S = 12

@@ -34,7 +34,8 @@ from lambdas.handlers.run_records import (
     read_frozen,
     read_invoice,
 )
-from lambdas.store.billing import BUNDLED, EMPTY, ISSUED, SEALED, Account, Billing, Invoice
+from lambdas.store.billing import Billing
+from lambdas.store.billing_items import BUNDLED, EMPTY, ISSUED, SEALED, Account, Invoice
 from lambdas.store.catalogue import Catalogue
 from lambdas.store.errors import NotFound
 from lambdas.store.evidence import Evidence

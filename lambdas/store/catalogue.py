@@ -8,23 +8,18 @@ All reads are strongly consistent: rules about the next version and about prices
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
-from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
 from lambdas.billing.canonical import canonical_json, content_hash
 from lambdas.billing.contracts import check_contract
 from lambdas.billing.documents import (
     Contract,
-    RateCardVersion,
     read_contract,
     read_customer,
     read_entity,
@@ -33,9 +28,24 @@ from lambdas.billing.documents import (
 from lambdas.billing.errors import DocumentRefused
 from lambdas.billing.plans import read_plan
 from lambdas.billing.rates import check_publication
-from lambdas.billing.times import month_period
 from lambdas.billing.usage import CUSTOMER_ID as _ID
+from lambdas.store.catalogue_items import (
+    MAX_VERSION,
+    ApiKey,
+    CatalogueItem,
+    ContractVersion,
+    Page,
+    Part,
+    PublishedVersion,
+    Saved,
+    StoredDocument,
+    document_of,
+    items_of,
+    key_of,
+    version_key,
+)
 from lambdas.store.errors import ContentConflict, NotFound, TransientError, translate
+from lambdas.store.sealed_periods import NEVER, SealedPeriods
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -45,8 +55,6 @@ MAX_DOCUMENT_BYTES = 350_000
 MAX_PAGE_BYTES = 3_000_000
 """A page of documents ends here: a Lambda answer may have 6 MB, and JSON inside JSON grows."""
 MAX_PAGE = 100
-MAX_VERSION = 999_999
-NEVER = "0001-01-01T00:00:00.000000Z"
 _CURSOR_REMEDY = "give the cursor of the page before, as it was answered"
 
 _Name = tuple[str, str]
@@ -55,93 +63,11 @@ _Key = tuple[str, str]
 """pk and sk"""
 
 
-class StoredDocument(NamedTuple):
-    """A document as it was given, the SHA-256 of its canonical form, and when it was stored."""
-
-    document: dict[str, Any]
-    hash: str
-    created_at: str
-
-
-class PublishedVersion(NamedTuple):
-    """A published rate card version: the document as given and as read."""
-
-    document: dict[str, Any]
-    version: RateCardVersion
-    hash: str
-    published_at: str
-
-
-class ContractVersion(NamedTuple):
-    """A contract version: the document as given and as read."""
-
-    document: dict[str, Any]
-    contract: Contract
-    hash: str
-    created_at: str
-
-
-class Saved(NamedTuple):
-    """What is stored after a create call; `created` is False where it was there already."""
-
-    stored: StoredDocument
-    created: bool
-
-
-class ApiKey(NamedTuple):
-    """What is kept of a key. The secret itself is nowhere; `secret_hash` is its SHA-256, hex."""
-
-    key_id: str
-    name: str
-    customer: str
-    scopes: tuple[str, ...]
-    secret_hash: str
-    created_at: str
-    revoked_at: str | None
-
-
-class Part(NamedTuple):
-    """The part of a list that is asked for: at most `limit` items after `cursor`, from the start where it is None."""
-
-    cursor: str | None
-    limit: int
-
-
-class Page(NamedTuple):
-    """Part of a list in key order; `cursor` asks for the next part and is None on the last."""
-
-    items: list[Any]
-    cursor: str | None
-
-
-class _Item(Model):
-    pk = UnicodeAttribute(hash_key=True)
-    sk = UnicodeAttribute(range_key=True)
-    body = UnicodeAttribute(null=True)
-    content_hash = UnicodeAttribute(attr_name="hash", null=True)
-    created_at = UnicodeAttribute(null=True)
-    published_at = UnicodeAttribute(null=True)
-    name = UnicodeAttribute(null=True)
-    customer = UnicodeAttribute(null=True)
-    scopes = UnicodeAttribute(null=True)
-    secret_hash = UnicodeAttribute(null=True)
-    revoked_at = UnicodeAttribute(null=True)
-
-
-@functools.lru_cache(maxsize=8)
-def _items_of(client: DynamoDBClient, table: str) -> type[_Item]:
-    """The model of one table on our own client, instead of a client that PynamoDB makes for each model."""
-    meta = type("Meta", (), {"table_name": table, "region": client.meta.region_name})
-    model: type[_Item] = type("_TableItem", (_Item,), {"Meta": meta})
-    model._get_connection().connection._client = client  # type: ignore[assignment]
-    return model
-
-
 class Catalogue:
     """Repository of the catalogue table. `now` is always a canonical time."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._items = _items_of(client, table)
+        self._items = items_of(client, table)
 
     # entities and customers
 
@@ -190,11 +116,11 @@ class Catalogue:
 
     def entities_page(self, part: Part) -> Page:
         items, cursor = self._listed_page("ENTITY", part)
-        return Page([_document_of(item) for item in items], cursor)
+        return Page([document_of(item) for item in items], cursor)
 
     def customers_page(self, part: Part) -> Page:
         items, cursor = self._listed_page("CUSTOMER", part)
-        return Page([_document_of(item) for item in items], cursor)
+        return Page([document_of(item) for item in items], cursor)
 
     # plans, rate cards, contracts
 
@@ -202,10 +128,10 @@ class Catalogue:
         """Store plan version n + 1. Raises DocumentRefused for another number, ContentConflict for a published one."""
         plan = read_plan(document)
         name, pk = ("plan", f"{plan.id}@{plan.version}"), f"PLAN#{plan.id}"
-        stored = self._find(pk, _version_key("V", plan.version))
+        stored = self._find(pk, version_key("V", plan.version))
         if stored is not None:
-            return _repeated(name, _document_of(stored), document)
-        if plan.version > 1 and self._find(pk, _version_key("V", plan.version - 1)) is None:
+            return _repeated(name, document_of(stored), document)
+        if plan.version > 1 and self._find(pk, version_key("V", plan.version - 1)) is None:
             raise DocumentRefused("version", plan.version, f"version {plan.version - 1} of this plan does not exist")
         return self._create_version(name, pk, "V", plan.version, document, now=now)
 
@@ -241,17 +167,17 @@ class Catalogue:
 
     def plan(self, plan: str, version: int) -> StoredDocument:
         """Raises NotFound."""
-        return self._document("plan", plan, "PLAN#{}", _version_key("V", version), version)
+        return self._document("plan", plan, "PLAN#{}", version_key("V", version), version)
 
     def rate_card_version(self, card: str, version: int) -> StoredDocument:
         """Raises NotFound. `created_at` is the time of publication."""
-        return self._document("rate card", card, "CARD#{}", _version_key("V", version), version)
+        return self._document("rate card", card, "CARD#{}", version_key("V", version), version)
 
     def rate_card(self, card: str) -> list[PublishedVersion]:
         """All versions of a card, first to last; empty where there is no such card."""
         versions = []
         for item in self._versions(f"CARD#{card}", "V") if _ID.fullmatch(card) else []:
-            stored = _document_of(item)
+            stored = document_of(item)
             read = read_rate_card_version(card, stored.document)
             versions.append(PublishedVersion(stored.document, read, stored.hash, stored.created_at))
         return versions
@@ -260,7 +186,7 @@ class Catalogue:
         """All contract versions of a customer, first to last; empty where there is none."""
         versions = []
         for item in self._versions(f"CUSTOMER#{customer}", "CONTRACT") if _ID.fullmatch(customer) else []:
-            stored = _document_of(item)
+            stored = document_of(item)
             read = read_contract(stored.document)
             versions.append(ContractVersion(stored.document, read, stored.hash, stored.created_at))
         return versions
@@ -301,19 +227,19 @@ class Catalogue:
             stored = self._find(*key)
             if stored is None or stored.secret_hash != secret_hash:
                 raise _lost_race(error) from error
-        return _key_of(item)
+        return key_of(item)
 
     def key(self, key_id: str) -> ApiKey:
         """Raises NotFound."""
         item = self._find(f"KEY#{key_id}", "KEY") if _ID.fullmatch(key_id) else None
         if item is None:
             raise NotFound("key", key_id)
-        return _key_of(item)
+        return key_of(item)
 
     def keys_page(self, part: Part) -> Page:
         """Keys in the order of their ids, revoked ones too."""
         items, cursor = self._listed_page("KEY", part)
-        return Page([_key_of(item) for item in items], cursor)
+        return Page([key_of(item) for item in items], cursor)
 
     def revoke_key(self, key_id: str, *, now: str) -> ApiKey:
         """Revoke a key for ever; a second call keeps the first time. Raises NotFound."""
@@ -329,7 +255,7 @@ class Catalogue:
             if _code(error) == "ConditionalCheckFailedException":
                 raise NotFound("key", key_id) from None
             raise _translated(error) from error
-        return _key_of(item)
+        return key_of(item)
 
     # writing
 
@@ -345,8 +271,8 @@ class Catalogue:
         published_at: str | None = None,
         entries: Sequence[_Key] = (),
     ) -> Saved:
-        after = (pk, _version_key(kind, version - 1)) if version > 1 else None
-        key = (pk, _version_key(kind, version))
+        after = (pk, version_key(kind, version - 1)) if version > 1 else None
+        key = (pk, version_key(kind, version))
         return self._create(name, key, document, now=now, published_at=published_at, entries=entries, after=after)
 
     def _create(
@@ -357,7 +283,7 @@ class Catalogue:
         *,
         now: str,
         published_at: str | None = None,
-        free: Sequence[_Item] = (),
+        free: Sequence[CatalogueItem] = (),
         entries: Sequence[_Key] = (),
         after: _Key | None = None,
     ) -> Saved:
@@ -374,13 +300,13 @@ class Catalogue:
             stored = self._find(*key)
             if stored is None:
                 raise _lost_race(error) from error
-            return _repeated(name, _document_of(stored), document)
-        return Saved(_document_of(item), created=True)
+            return _repeated(name, document_of(stored), document)
+        return Saved(document_of(item), created=True)
 
     def _write(
         self,
         *,
-        free: Sequence[_Item],
+        free: Sequence[CatalogueItem],
         entries: Sequence[_Key] = (),
         after: _Key | None = None,
     ) -> None:
@@ -397,12 +323,12 @@ class Catalogue:
             raise DocumentRefused("customer", contract.customer, "create this customer first")
         if not self._exists(contract.entity, "ENTITY#{}", "ENTITY"):
             raise DocumentRefused("entity", contract.entity, "create this issuing entity first")
-        if not self._exists(contract.plan, "PLAN#{}", _version_key("V", contract.plan_version)):
+        if not self._exists(contract.plan, "PLAN#{}", version_key("V", contract.plan_version)):
             raise DocumentRefused("plan", f"{contract.plan}@{contract.plan_version}", "publish this plan version first")
-        first = self._find(f"CARD#{contract.rate_card}", _version_key("V", 1))
+        first = self._find(f"CARD#{contract.rate_card}", version_key("V", 1))
         if first is None:
             raise DocumentRefused("rate_card", contract.rate_card, "publish a version of this rate card first")
-        currency = _document_of(first).document["currency"]
+        currency = document_of(first).document["currency"]
         if currency != contract.currency:
             raise DocumentRefused(
                 "currency", contract.currency, f"rate card {contract.rate_card} is in {currency}; both must be the same"
@@ -410,7 +336,7 @@ class Catalogue:
 
     # reading
 
-    def _find(self, pk: str, sk: str) -> _Item | None:
+    def _find(self, pk: str, sk: str) -> CatalogueItem | None:
         try:
             return self._items.get(pk, sk, consistent_read=True)
         except self._items.DoesNotExist:
@@ -425,22 +351,22 @@ class Catalogue:
         item = self._find(pk.format(name), sk) if _ID.fullmatch(name) else None
         if item is None:
             raise NotFound(what, name if version is None else f"{name}@{version}")
-        return _document_of(item)
+        return document_of(item)
 
-    def _query(self, pk: str, condition: Condition | None = None, limit: int | None = None) -> Iterator[_Item]:
+    def _query(self, pk: str, condition: Condition | None = None, limit: int | None = None) -> Iterator[CatalogueItem]:
         try:
             yield from self._items.query(pk, condition, consistent_read=True, limit=limit)
         except PynamoDBException as error:
             raise _translated(error) from error
 
-    def _versions(self, pk: str, kind: str, after: int = 0, limit: int | None = None) -> Iterator[_Item]:
-        first, last = _version_key(kind, after + 1), _version_key(kind, MAX_VERSION)
+    def _versions(self, pk: str, kind: str, after: int = 0, limit: int | None = None) -> Iterator[CatalogueItem]:
+        first, last = version_key(kind, after + 1), version_key(kind, MAX_VERSION)
         return self._query(pk, self._items.sk.between(first, last), limit)
 
     def _listed(self, pk: str) -> list[str]:
         return [item.sk for item in self._query(pk)]
 
-    def _listed_page(self, kind: str, part: Part) -> tuple[list[_Item], str | None]:
+    def _listed_page(self, kind: str, part: Part) -> tuple[list[CatalogueItem], str | None]:
         """Listed items of a kind in the order of their ids. All are there: entry and item are one transaction."""
         if part.cursor is not None and not _ID.fullmatch(part.cursor):
             raise DocumentRefused("cursor", part.cursor, _CURSOR_REMEDY)
@@ -455,7 +381,7 @@ class Catalogue:
         return [items[f"{kind}#{name}"] for name in page], page[-1] if len(names) > part.limit else None
 
     def _existing_versions_page(self, name: _Name, kind: str, part: Part) -> Page:
-        if not (_ID.fullmatch(name[1]) and self._exists(name[1], f"{kind}#{{}}", _version_key("V", 1))):
+        if not (_ID.fullmatch(name[1]) and self._exists(name[1], f"{kind}#{{}}", version_key("V", 1))):
             raise NotFound(*name)
         return self._versions_page(f"{kind}#{name[1]}", "V", part)
 
@@ -469,70 +395,8 @@ class Catalogue:
             size += len(item.body)
             if items and (len(items) == part.limit or size > MAX_PAGE_BYTES):
                 return Page(items, str(items[-1].document["version"]))
-            items.append(_document_of(item))
+            items.append(document_of(item))
         return Page(items, None)
-
-
-class SealedPeriods:
-    """Which periods are billed, from the runs in the billing table."""
-
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client = client
-        self._table = table
-
-    def open_since(self, entities: Collection[str]) -> str:
-        """The start of the oldest period that is not billed yet: the first instant after the latest period that a final
-        run of one of these entities has sealed, or the start of an older one whose run is not sealed (its parked
-        accounts wait for prices). NEVER without a sealed run."""
-        sealed, waiting = [], []
-        try:
-            for run_id in self._run_ids():
-                entity, name, mode = run_id.rsplit(".", 2)
-                if entity in entities and mode == "final":
-                    period = month_period(name)
-                    if self._status(run_id) == "sealed":
-                        sealed.append(period.end)
-                    else:
-                        waiting.append(period.start)
-        except (ClientError, BotoCoreError) as error:
-            raise translate(error) from error
-        return min([max(sealed), *waiting]) if sealed else NEVER
-
-    def _run_ids(self) -> Iterable[str]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="pk = :list",
-            ExpressionAttributeValues={":list": {"S": "LIST#RUN"}},
-            ConsistentRead=True,
-        )
-        for page in pages:
-            for item in page["Items"]:
-                yield item["sk"]["S"]
-
-    def _status(self, run_id: str) -> str:
-        key = {"pk": {"S": f"RUN#{run_id}"}, "sk": {"S": "RUN"}}
-        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
-        return item.get("status", {}).get("S", "")
-
-
-def _version_key(kind: str, version: int) -> str:
-    return f"{kind}#{version:06d}"
-
-
-def _document_of(item: _Item) -> StoredDocument:
-    return StoredDocument(json.loads(item.body), item.content_hash, item.created_at)
-
-
-def _key_of(item: _Item) -> ApiKey:
-    return ApiKey(
-        key_id=item.pk.removeprefix("KEY#"),
-        name=item.name,
-        customer=item.customer,
-        scopes=tuple(item.scopes.split()),
-        secret_hash=item.secret_hash,
-        created_at=item.created_at,
-        revoked_at=item.revoked_at,
-    )
 
 
 def _repeated(name: _Name, stored: StoredDocument, document: Any) -> Saved:

@@ -19,7 +19,7 @@ from lambdas.handlers.open_run import open_run
 from lambdas.handlers.rate_shard import rate_shard
 from lambdas.handlers.seal_run import seal_run
 from lambdas.store import clients
-from lambdas.store.billing import Account, Run
+from lambdas.store.billing_items import Account, Run
 from lambdas.store.errors import TransientError
 from lambdas.store.usage_items import Incoming
 from tests.store.catalogue_documents import CONTRACT, ENTITY, PLAN, STANDARD

@@ -12,7 +12,8 @@ from lambdas.billing.errors import InvariantBroken
 from lambdas.handlers import stores
 from lambdas.handlers.issue_invoices import issue_invoices
 from lambdas.store import clients
-from lambdas.store.billing import Account, AlreadyInvoiced, Billing, Invoice
+from lambdas.store.billing import AlreadyInvoiced, Billing
+from lambdas.store.billing_items import Account, Invoice
 from lambdas.store.errors import TransientError
 from tests.handlers.months import (
     RUN_ID,

@@ -106,7 +106,11 @@ def test_usage_without_a_price_is_listed_with_its_reason_by_day(billproof: World
             {"class": "openai/gpt-4o|mystery", "reason": "unknown_class", "detail": "class mystery is not known"},
         ],
         "2026-11-03": [
-            {"class": "openai/gpt-4o|call", "reason": "no_charge", "detail": "plan pure@1 has no charge for class call"},
+            {
+                "class": "openai/gpt-4o|call",
+                "reason": "no_charge",
+                "detail": "plan pure@1 has no charge for class call",
+            },
         ],
     }  # fmt: skip
 

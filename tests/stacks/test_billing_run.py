@@ -70,8 +70,8 @@ def test_items_of_maps_end_with_nothing(template: Template) -> None:
         if state.get("End")
     }
     assert set(ends) == {
-        "FreezeInputs", "ReportFailedFreeze", "MeasureShard", "RateShard", "DraftInvoice", "ReportFailedDraft", "BuildBundle",
-        "ReportFailedBundle",
+        "FreezeInputs", "ReportFailedFreeze", "MeasureShard", "RateShard", "DraftInvoice", "ReportFailedDraft",
+        "BuildBundle", "ReportFailedBundle",
     }  # fmt: skip
     for name, state in ends.items():
         assert state["OutputPath"] is None, name

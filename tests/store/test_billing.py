@@ -10,7 +10,8 @@ from botocore.exceptions import ReadTimeoutError
 
 from lambdas.handlers import stores
 from lambdas.store import clients
-from lambdas.store.billing import INCOMPLETE, SEALED, Account, Billing, Invoice, Run
+from lambdas.store.billing import Billing
+from lambdas.store.billing_items import INCOMPLETE, SEALED, Account, Invoice, Run
 from lambdas.store.errors import ContentConflict, NotFound, TransientError
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -13,8 +13,10 @@ from lambdas.billing.canonical import content_hash
 from lambdas.billing.errors import DocumentRefused, RatesOverlap
 from lambdas.billing.times import to_datetime
 from lambdas.store import clients
-from lambdas.store.catalogue import MAX_DOCUMENT_BYTES, NEVER, Catalogue, Part, SealedPeriods
+from lambdas.store.catalogue import MAX_DOCUMENT_BYTES, Catalogue
+from lambdas.store.catalogue_items import Part
 from lambdas.store.errors import ContentConflict, NotFound, TransientError
+from lambdas.store.sealed_periods import NEVER, SealedPeriods
 from tests.store.catalogue_documents import CONTRACT, CUSTOMER, ENTITY, PLAN, STANDARD, card, rate
 
 NOW = "2026-11-16T12:00:00.000000Z"
