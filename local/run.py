@@ -154,7 +154,7 @@ def _verify(operator: Client, number: str, out: Path) -> bool:
     with urllib.request.urlopen(link["url"]) as answer:  # noqa: S310 - our own presigned link
         path.write_bytes(answer.read())
     report.fact(f"downloaded to {path}")
-    report.fact(f"python -m lambdas.cli verify {path}")
+    report.fact(f"python3 -m lambdas.cli verify {path}")
     checked = subprocess.run(
         [sys.executable, "-m", "lambdas.cli", "verify", str(path)],
         cwd=ROOT,

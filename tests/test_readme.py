@@ -57,7 +57,7 @@ def test_make_run_once_bills_the_sample_month_and_its_bundles_answer_the_command
     assert "received 4,505: accepted 4,501, duplicate 1, conflict 1, rejected 2, not_stored 0" in done.stdout
     assert "parked 1 of the accepted" in done.stdout
     assert done.stdout.count(": OK. Invoice DEMO-2026-") == 3
-    shown = [command for command in commands() if command[:3] == ["python", "-m", "lambdas.cli"]]
+    shown = [command for command in commands() if command[:3] == ["python3", "-m", "lambdas.cli"]]
     assert {command[3] for command in shown} == {"verify", "explain", "trace"}
     for command in shown:
         answer = run(sys.executable, *command[1:])
