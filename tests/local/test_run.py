@@ -76,6 +76,7 @@ def test_columns_of_a_printed_invoice_never_run_together(capsys: pytest.CaptureF
         "line": 1,
         "provider": "openai",
         "class": "cache_write_5m",
+        "tier": "included",
         "quantity": 10**15,
         "per": 1_000_000,
     }
@@ -96,7 +97,8 @@ def test_columns_of_a_printed_invoice_never_run_together(capsys: pytest.CaptureF
     rows = capsys.readouterr().out.splitlines()
     [row] = [row for row in rows if "mmm" in row]
     assert row.split() == [
-        "1", f"openai/{'m' * 128}", "cache_write_5m", "1,000,000,000,000,000", "1000000.123456789012", "/", "1M",
+        "1", f"openai/{'m' * 128}", "cache_write_5m,", "included", "1,000,000,000,000,000",
+        "1000000.123456789012", "/", "1M",
         f"{'c' * 64}@999999", "1000000123456789.012345678901234567", "1000000123456789.01",
     ]  # fmt: skip
     assert {len(row) for row in rows if row.endswith(("amount", ".01", "1.00", "2.00"))} == {len(row)}
