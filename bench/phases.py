@@ -22,13 +22,13 @@ from bench import workload
 from bench.disk import evidence_store, usage_store
 from bench.month import make_month
 from lambdas.billing.bundle import write_bundle
-from lambdas.billing.canonical import content_hash
-from lambdas.billing.invoice import Draft, draft_document, issued_document, line_sums
+from lambdas.billing.invoice import draft_document, issued_document, line_sums
 from lambdas.billing.journal import invoice_transaction
 from lambdas.billing.rating import Totals, rate_event
 from lambdas.billing.segments import Segment, read_rows
 from lambdas.billing.shards import add_summary
 from lambdas.billing.verify import verify_bundle
+from lambdas.handlers.draft_invoice import draft_of
 from lambdas.handlers.freeze_inputs import hour_of
 from lambdas.handlers.rate_shard import rate_shard
 from lambdas.handlers.run_records import block_entries, frozen_pricing, read_block, read_frozen, read_summary
@@ -131,19 +131,7 @@ def _invoice(folder: Path, frozen: Mapping[str, Any]) -> dict[str, Any]:
     pricing, totals = frozen_pricing(frozen), Totals()
     for shard in frozen["shards"]:
         add_summary(totals, read_summary(evidence_store(folder), frozen, shard["n"]), pricing, frozen["rates"])
-    draft = Draft(
-        run_id=frozen["run_id"],
-        period=frozen["period"],
-        cutoff=frozen["cutoff"],
-        entity=frozen["entity"],
-        customer=frozen["customer_document"],
-        contract=pricing.contract,
-        contract_hash=content_hash(frozen["contract"]),
-        plan=pricing.plan,
-        plan_hash=content_hash(frozen["plan"]),
-        rate_hashes={name: content_hash(document) for name, document in frozen["rates"].items()},
-    )
-    document = draft_document(draft, line_sums(totals, pricing.plan), totals)
+    document = draft_document(draft_of(frozen, pricing), line_sums(totals, pricing.plan), totals)
     return issued_document(document, number="BN-2026-000001", issued_at=frozen["cutoff"])
 
 

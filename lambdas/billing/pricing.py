@@ -19,6 +19,8 @@ from lambdas.billing.rates import DatedRate, PriceHistory, RateKey, price_histor
 from lambdas.billing.times import day_start
 
 INCLUDED = "included"
+_MOST_MODELS = 10_000
+"""Models remembered at once: where a charge prices every model, senders choose how many there are."""
 _PARTS = {"per_unit": per_unit.parts, "package": package.parts, "graduated": graduated.parts, "volume": volume.parts}
 
 
@@ -112,6 +114,8 @@ class Pricing:
         """The price of each quantity of an event, by class name; or why one of them has none. Zeros are left out."""
         known = self._models.get((provider, model))
         if known is None:
+            if len(self._models) >= _MOST_MODELS:
+                self._models.clear()
             known = self._models[(provider, model)] = {}
         found: list[tuple[ClassPrice, int]] = []
         for token_class in sorted(quantities):  # the order sent is not the order stored

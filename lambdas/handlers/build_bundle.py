@@ -1,4 +1,4 @@
-"""Sixth step, in parallel: build the bundle of an issued invoice, prove it, and store it once (DESIGN section 6)."""
+"""Seventh step, in parallel: build the bundle of an issued invoice, prove it, and store it once (DESIGN section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fourth step: add the shards up and draft the invoice, or report why there can be none."""
+"""Fifth step: add the shards up and draft the invoice, or report why there can be none."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def draft_invoice(run_id: str, customer: str, *, billing: Billing, evidence: Evi
             billing.record_totals(account, facts)
             raise _parked(customer, totals.parked, parked)
         if totals.lines:
-            draft = draft_document(_draft(frozen, pricing), line_sums(totals, pricing.plan), totals)
+            draft = draft_document(draft_of(frozen, pricing), line_sums(totals, pricing.plan), totals)
             key = draft_key(run_id, customer, account.freeze)
             digest = evidence.put_json_once(key, draft)
             billing.record_draft(account, {**facts, **_money(draft)}, key, digest)
@@ -69,7 +69,8 @@ def check_complete(frozen: Mapping[str, Any], totals: Totals) -> None:
             )
 
 
-def _draft(frozen: Mapping[str, Any], pricing: Pricing) -> Draft:
+def draft_of(frozen: Mapping[str, Any], pricing: Pricing) -> Draft:
+    """What an invoice says besides its lines, from the frozen inputs."""
     return Draft(
         run_id=frozen["run_id"],
         period=frozen["period"],

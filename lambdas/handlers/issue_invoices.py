@@ -1,4 +1,4 @@
-"""Fifth step: give drafts their numbers, one after the other in account order (D13).
+"""Sixth step: give drafts their numbers, one after the other in account order (D13).
 
 Number, invoice, posting and the account's status are one transaction. The document is a function of what that
 transaction stores, so it is written afterwards and can be made again by any later step.

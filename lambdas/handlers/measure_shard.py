@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.rating import measure_event
 from lambdas.billing.segments import read_rows
 from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
-from lambdas.handlers.rate_shard import segments_within
+from lambdas.handlers.rate_shard import read_frozen_segments, segments_within
 from lambdas.handlers.run_records import frozen_pricing, read_frozen
 from lambdas.store.evidence import Evidence, measure_key
 from lambdas.store.usage import UsageStore
@@ -30,12 +29,9 @@ def measure_shard(
     frozen = read_frozen(evidence, run_id, customer, freeze)
     pricing = frozen_pricing(frozen)
     limits = frozen["shards"][shard - 1]
-    digests = {s["key"]: s["digest"] for s in segments_within(frozen["segments"], limits["from"], limits["to"])}
+    within = segments_within(frozen["segments"], limits["from"], limits["to"])
     counted: dict[str, int] = {}
-    for segment in usage.read_segments(list(digests)):
-        if segment.digest != digests[segment.key]:
-            expected = f"it was frozen with digest {digests[segment.key]}"
-            raise InvariantBroken(f"segment {segment.key}", segment.digest, expected)
+    for segment in read_frozen_segments(usage, within):
         for row in read_rows(segment.rows):
             if limits["from"] <= row.time < limits["to"]:
                 measure_event(row, pricing, counted)

@@ -16,7 +16,7 @@ from lambdas.billing.canonical import sha256_hex
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.pricing import Pricing
 from lambdas.billing.rating import PARKED, Positions, Totals, UsageRow, rate_event
-from lambdas.billing.segments import read_segment, usage_line
+from lambdas.billing.segments import Segment, read_segment, usage_line
 from lambdas.billing.shards import add_totals, summarize
 from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
@@ -86,18 +86,24 @@ def frozen_rows(usage: UsageStore, frozen: Mapping[str, Any], shard: int) -> Ite
     start, end = limits["from"], limits["to"]
     within = segments_within(frozen["segments"], start, end)
     for _, group in groupby(within, key=lambda segment: hour_of(segment["key"])):
-        of_hour = {segment["key"]: segment for segment in group}
         rows: list[FrozenRow] = []
-        for segment in usage.read_segments(list(of_hour)):
-            expected = of_hour[segment.key]["digest"]
-            if segment.digest != expected:
-                raise InvariantBroken(f"segment {segment.key}", segment.digest, f"it was frozen with digest {expected}")
+        for segment in read_frozen_segments(usage, group):
             rows += [
                 FrozenRow(event.row, usage_line(event, segment.key, segment.received_at))
                 for event in read_segment(segment)
                 if start <= event.row.time < end
             ]
         yield rows
+
+
+def read_frozen_segments(usage: UsageStore, frozen: Iterable[Mapping[str, Any]]) -> Iterator[Segment]:
+    """The stored segments of frozen ones, in their order. Raises InvariantBroken where one is not what was frozen."""
+    digests = {segment["key"]: segment["digest"] for segment in frozen}
+    for segment in usage.read_segments(list(digests)):
+        expected = digests[segment.key]
+        if segment.digest != expected:
+            raise InvariantBroken(f"segment {segment.key}", segment.digest, f"it was frozen with digest {expected}")
+        yield segment
 
 
 def segments_within(segments: Iterable[Mapping[str, Any]], start: str, end: str) -> list[Mapping[str, Any]]:

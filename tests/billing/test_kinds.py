@@ -319,3 +319,11 @@ def test_plans_that_could_not_be_billed_are_refused(charges: list[dict[str, Any]
 
 def test_the_contract_used_here_begins_on_the_second() -> None:
     assert CONTRACT["effective_from"] == "2026-11-02"
+
+
+def test_models_beyond_what_is_remembered_are_priced_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lambdas.billing.pricing._MOST_MODELS", 2)
+    events = [row(f"e{n}", DAY, {"input": 10}, f"openai/m{n % 5}") for n in range(20)]
+    totals, _ = rate_all(input_pricing("graduated", (150, "3"), (None, "1"), per=1), events)
+    assert amount(totals) == str(150 * 3 + 50 * 1)
+    assert len({line.price.model for line in totals.lines.values()}) == 5
