@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lambdas.billing.classes import CLASSES, INPUT_CLASSES, OUTPUT_CLASSES
@@ -21,11 +23,22 @@ KINDS = ("per_unit", "package", "graduated", "volume")
 MAX_CHARGES = 20
 
 
+class Pool(NamedTuple):
+    """Included usage that several charges share: `quantity` units, or `amount` of money in 10**-18; the other is
+    None."""
+
+    id: str
+    charges: tuple[str, ...]
+    quantity: int | None
+    amount: int | None
+
+
 class Charge(NamedTuple):
     """A priced rule of a plan: which meter, priced how, after how many included units per period.
 
-    `prices` says where its prices stand in the rate card: `class` (each class of each model has its own) or `charge`
-    (one price, or one set of tiers, for all that the meter counts).
+    `prices` says where its prices stand: `class` (the rate card has one for each class of each model), `charge` (one
+    price, or one set of tiers, for all that the meter counts) or `cost` (pass-through: the contract's cost card, by
+    class). A flat charge has no meter and no classes.
     """
 
     id: str
@@ -34,15 +47,35 @@ class Charge(NamedTuple):
     kind: str
     prices: str = "class"
     included: int = 0
+    weights: Mapping[str, int] = MappingProxyType({})
+    """Units that one of a class counts for, by class; empty where every class counts one."""
+    service_tiers: tuple[str, ...] = ()
+    """Filter: the service tiers it is for; empty for all."""
+    providers: tuple[str, ...] = ()
+    """Filter: the providers it is for; empty for all."""
+    minimum: str | None = None
+    maximum: str | None = None
+    timing: str = ""
+    """Of a flat charge: `advance` or `arrears`."""
+    markup: str | None = None
+    """Of a pass-through charge: what the provider's cost is multiplied by, such as 1.20."""
+    pool: Pool | None = None
 
     @property
     def positional(self) -> bool:
         """True where the price of a unit depends on how many came before it in the period (K8)."""
-        return self.kind != "per_unit" or self.included > 0
+        return self.kind in ("package", "graduated", "volume") or self.included > 0 or self.pool is not None
 
     @property
     def unit(self) -> str:
-        return CLASSES[self.classes[0]].unit
+        if self.weights:
+            return "unit"
+        return CLASSES[self.classes[0]].unit if self.classes else "period"
+
+    @property
+    def revenue(self) -> str:
+        """What its revenue account is named after: the meter, or the charge itself where it counts nothing."""
+        return self.meter or self.id
 
 
 class Plan(NamedTuple):
@@ -55,11 +88,24 @@ class Plan(NamedTuple):
     primary_meter: str
     funding: str
     charges: tuple[Charge, ...]
+    currency: str | None = None
+    """Of the amounts that the plan itself states (minimum, maximum, included money, cliff limit)."""
+    posture: str = "variable"
+    volatility_bearer: str = "customer"
+    controls: Mapping[str, Any] = MappingProxyType({})
+    """Controls of its model (R9), as checked: watch limits and the like."""
+    refused: tuple[str, ...] = ()
+    """Classes that are refused explicitly: such usage is never priced."""
 
     @property
     def positional(self) -> bool:
         """True where events must be measured before they can be rated in shards."""
         return any(charge.positional for charge in self.charges)
+
+    @property
+    def in_advance(self) -> tuple[Charge, ...]:
+        """Its flat charges that are billed before the period they serve."""
+        return tuple(charge for charge in self.charges if charge.timing == "advance")
 
 
 def read_plan(document: Any) -> Plan:
