@@ -24,7 +24,14 @@ ENTITY = {
     "invoice_prefix": "BN",
 }
 CUSTOMER_DOCUMENT = {"id": CUSTOMER, "name": "Acme Robotics"}
-PLAN = {"id": "tokens", "version": 1, "name": "Pure tokens", "model": "pure_token"}
+PLAN = {
+    "id": "tokens",
+    "version": 1,
+    "name": "Pure tokens",
+    "model": "pure_token",
+    "posture": "variable",
+    "volatility_bearer": "customer",
+}
 CLASSES = ("input", "cached_input", "cache_write", "output", "reasoning")
 MODELS = (
     ("openai", "gpt-4o"),

@@ -22,12 +22,21 @@ CUSTOMERS = (
     {"id": "globex", "name": "Globex GmbH"},
     {"id": "initech", "name": "Initech Ltd"},
 )
-PLAN = {"id": "pay-as-you-go", "version": 1, "name": "Pay as you go", "model": "pure_token"}
+PLAN = {
+    "id": "pay-as-you-go",
+    "version": 1,
+    "name": "Pay as you go",
+    "model": "pure_token",
+    "posture": "variable",
+    "volatility_bearer": "customer",
+}
 TEAM_PLAN = {
     "id": "team",
     "version": 1,
     "name": "Team: included usage, graduated overage",
     "model": "custom",
+    "posture": "variable",
+    "volatility_bearer": "customer",
     "primary_meter": "output",
     "charges": [
         {"id": "input", "meter": "input", "kind": "graduated", "prices": "charge", "included": 2_000_000},

@@ -21,6 +21,8 @@ METERS = {
 
 KINDS = ("per_unit", "package", "graduated", "volume")
 MAX_CHARGES = 20
+POSTURES = ("predictable", "variable")
+BEARERS = ("customer", "seller")
 
 
 class Pool(NamedTuple):
@@ -115,22 +117,25 @@ def read_plan(document: Any) -> Plan:
     """
     custom = isinstance(document, dict) and document.get("model") == "custom"
     own = {"primary_meter", "charges"} if custom else set[str]()
-    fields = closed(document, required={"id", "version", "name", "model", *own})
+    fields = closed(document, required={"id", "version", "name", "model", "posture", "volatility_bearer", *own})
     check_match(fields, "id", NAME, "letters, digits, '.', '_', '-'")
     version = version_of(fields)
     check_text(fields, "name")
+    check_choice(fields, "posture", POSTURES)
+    check_choice(fields, "volatility_bearer", BEARERS)
+    told = {"posture": fields["posture"], "volatility_bearer": fields["volatility_bearer"]}
     if custom:
         charges, primary = _charges(fields["charges"]), fields["primary_meter"]
         if primary not in {charge.meter for charge in charges}:
             raise PlanRefused("primary_meter", primary, "the meter of one of the plan's charges")
-        return Plan(fields["id"], version, fields["name"], "custom", primary, "invoiced", charges)
+        return Plan(fields["id"], version, fields["name"], "custom", primary, "invoiced", charges, **told)
     if fields["model"] != "pure_token":
         raise PlanRefused("model", fields["model"], 'the models offered so far are "pure_token" and "custom"')
     charges = (
         Charge("input", "input", INPUT_CLASSES, "per_unit"),
         Charge("output", "output", OUTPUT_CLASSES, "per_unit"),
     )
-    return Plan(fields["id"], version, fields["name"], "pure_token", "output", "invoiced", charges)
+    return Plan(fields["id"], version, fields["name"], "pure_token", "output", "invoiced", charges, **told)
 
 
 def _charges(entries: Any) -> tuple[Charge, ...]:

@@ -40,7 +40,14 @@ CONTRACT = {
     "posture": "variable",
     "tax": {"category": "S", "rate": "0.19"},
 }
-PLAN = {"id": "tokens", "version": 1, "name": "Pure tokens", "model": "pure_token"}
+PLAN = {
+    "id": "tokens",
+    "version": 1,
+    "name": "Pure tokens",
+    "model": "pure_token",
+    "posture": "variable",
+    "volatility_bearer": "customer",
+}
 RATES = {
     "std@1": {
         "version": 1,

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.billing.documents import read_rate_card_version
 from lambdas.billing.errors import BillingError, DocumentRefused, InvariantBroken, PlanHasNoOpenTier, PlanRefused
 from lambdas.billing.invoice import line_sums
 from lambdas.billing.money import format_amount, parse_amount
 from lambdas.billing.plans import KINDS, read_plan
 from lambdas.billing.pricing import Pricing
+from lambdas.billing.rate_cards import read_rate_card_version
 from lambdas.billing.rating import Positions, Totals, UsageRow, measure_event, rate_event
 from lambdas.billing.shards import add_summary, shard_positions, summarize
 from tests.billing.month import CONTRACT, pricing_of, row
@@ -31,6 +31,8 @@ def plan(*charges: dict[str, Any]) -> dict[str, Any]:
         "version": 1,
         "name": "Tiers",
         "model": "custom",
+        "posture": "variable",
+        "volatility_bearer": "customer",
         "primary_meter": "output",
         "charges": list(charges),
     }

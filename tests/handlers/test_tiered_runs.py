@@ -27,6 +27,8 @@ PLAN = {
     "version": 1,
     "name": "Included and graduated",
     "model": "custom",
+    "posture": "variable",
+    "volatility_bearer": "customer",
     "primary_meter": "output",
     "charges": [
         {"id": "input", "meter": "input", "kind": "graduated", "prices": "charge", "included": 10_000_000},

@@ -60,7 +60,17 @@ class House:
             "/v1/entities",
             {"id": name, "name": name.title(), "address": "1 Pier", "country": "US", "invoice_prefix": name.upper()},
         )
-        self.post("/v1/plans", {"id": name, "version": 1, "name": "Pay as you go", "model": "pure_token"})
+        self.post(
+            "/v1/plans",
+            {
+                "id": name,
+                "version": 1,
+                "name": "Pay as you go",
+                "model": "pure_token",
+                "posture": "variable",
+                "volatility_bearer": "customer",
+            },
+        )
         self.publish(name, 1, start, rates)
         for customer in customers:
             self.post("/v1/customers", {"id": customer, "name": customer.title()})

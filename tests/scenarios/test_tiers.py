@@ -23,7 +23,16 @@ def test_included_usage_and_overage_are_billed_by_position_and_traced(house: Hou
         {"id": "input", "meter": "input", "kind": "graduated", "prices": "charge", "included": 10_000_000},
         {"id": "output", "meter": "output", "kind": "package", "prices": "charge"},
     ]
-    plan = {"id": NAME, "version": 1, "name": "Team", "model": "custom", "primary_meter": "output", "charges": charges}
+    plan = {
+        "id": NAME,
+        "version": 1,
+        "name": "Team",
+        "model": "custom",
+        "posture": "variable",
+        "volatility_bearer": "customer",
+        "primary_meter": "output",
+        "charges": charges,
+    }
     house.post("/v1/plans", plan)
     tiers = [{"up_to": 5_000_000, "price": "0.60"}, {"up_to": None, "price": "0.50"}]
     rates = [

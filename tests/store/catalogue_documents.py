@@ -6,7 +6,14 @@ from typing import Any
 
 ENTITY = {"id": "bp-us", "name": "Billproof Inc.", "address": "1 Main St", "country": "US", "invoice_prefix": "BP"}
 CUSTOMER = {"id": "acme", "name": "Acme Corp."}
-PLAN = {"id": "pure", "version": 1, "name": "Pure token", "model": "pure_token"}
+PLAN = {
+    "id": "pure",
+    "version": 1,
+    "name": "Pure token",
+    "model": "pure_token",
+    "posture": "variable",
+    "volatility_bearer": "customer",
+}
 CONTRACT = {
     "customer": "acme",
     "version": 1,
@@ -20,7 +27,7 @@ CONTRACT = {
     "late_usage": "hold",
     "parked_usage": "block",
     "volatility_bearer": "customer",
-    "posture": "predictable",
+    "posture": "variable",
     "tax": {"category": "S", "rate": "0.19"},
 }
 
