@@ -96,6 +96,12 @@ def month_period(name: object, field: str = "period") -> Period:
 
 
 def month_before(time: str) -> str:
-    """Name of the calendar month before the one that holds `time`."""
-    first = date.fromisoformat(time[:7] + "-01")
-    return (first - timedelta(days=1)).isoformat()[:7]
+    """Name of the calendar month before the one that holds `time`, a canonical time or a month's name."""
+    year, month = int(time[:4]), int(time[5:7])
+    return month_period(f"{year - (month == 1):04d}-{(month - 2) % 12 + 1:02d}").name
+
+
+def month_after(time: str) -> str:
+    """Name of the calendar month after the one that holds `time`, a canonical time or a month's name."""
+    year, month = int(time[:4]), int(time[5:7])
+    return month_period(f"{year + month // 12:04d}-{month % 12 + 1:02d}").name

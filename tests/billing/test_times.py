@@ -14,6 +14,7 @@ from lambdas.billing.times import (
     canonical_time,
     day_start,
     from_datetime,
+    month_after,
     month_before,
     month_period,
     to_datetime,
@@ -121,6 +122,22 @@ def test_a_month_is_half_open(month: str, start: str, end: str, days: int) -> No
 def test_what_is_not_a_month_is_refused(name: object) -> None:
     with pytest.raises(InvalidTime, match="period = "):
         month_period(name)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("2026-11", "2026-12"), ("2026-12", "2027-01"), ("0009-12", "0010-01"), ("2027-01", "2027-02")],
+)
+def test_months_follow_each_other(before: str, after: str) -> None:
+    assert month_after(before) == month_after(f"{before}-28T23:59:59.999999Z") == after
+    assert month_before(after) == month_before(f"{after}-01T00:00:00.000000Z") == before
+
+
+def test_months_end_with_the_calendar() -> None:
+    with pytest.raises(InvalidTime, match="0000-12"):
+        month_before("0001-01")
+    with pytest.raises(InvalidTime, match="9999-12"):
+        month_after("9999-11")
 
 
 @pytest.mark.parametrize("day", ["2026-11-16T12:00:00Z", "2026-11-16T00:00:00Z", "2026-02-30", "20261116", "", None, 5])
