@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from lambdas.billing.canonical import encode_string
-from lambdas.billing.classes import CLASSES
+from lambdas.billing.classes import CLASSES, STANDARD
 from lambdas.billing.documents import Contract, RateCardVersion, read_contract, read_rate_card_version
 from lambdas.billing.errors import DocumentRefused
 from lambdas.billing.kinds import graduated, package, per_unit, volume
@@ -103,13 +103,15 @@ class Pricing:
         self._histories: Mapping[RateKey, PriceHistory] = price_histories(versions)
         self._models: dict[tuple[str, str], dict[str, _DatedPrices]] = {}
 
-    def find(self, provider: str, model: str, token_class: str, time: str) -> ClassPrice | Unpriced:
+    def find(
+        self, provider: str, model: str, token_class: str, time: str, service_tier: str = STANDARD
+    ) -> ClassPrice | Unpriced:
         """How a quantity of this class at this canonical time is priced, or why it is not."""
-        found = self.priced(provider, model, {token_class: 1}, time)
+        found = self.priced(provider, model, {token_class: 1}, time, service_tier)
         return found if isinstance(found, Unpriced) else found[0][0]
 
     def priced(
-        self, provider: str, model: str, quantities: Mapping[str, int], time: str
+        self, provider: str, model: str, quantities: Mapping[str, int], time: str, service_tier: str = STANDARD
     ) -> list[tuple[ClassPrice, int]] | Unpriced:
         """The price of each quantity of an event, by class name; or why one of them has none. Zeros are left out."""
         known = self._models.get((provider, model))
@@ -131,9 +133,11 @@ class Pricing:
                 found.append((price, quantity))
         return found
 
-    def unpriced(self, provider: str, model: str, quantities: Mapping[str, int], time: str) -> Unpriced | None:
+    def unpriced(
+        self, provider: str, model: str, quantities: Mapping[str, int], time: str, service_tier: str = STANDARD
+    ) -> Unpriced | None:
         """The first reason why an event with these quantities is parked, or None when all of it has a price."""
-        found = self.priced(provider, model, quantities, time)
+        found = self.priced(provider, model, quantities, time, service_tier)
         return found if isinstance(found, Unpriced) else None
 
     def _dated_prices(self, provider: str, model: str, token_class: str) -> _DatedPrices:

@@ -10,9 +10,11 @@ cause of a charge are those of its line, because a legal line has exactly one of
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from lambdas.billing.canonical import encode_string
+from lambdas.billing.classes import STANDARD, TIERS
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.money import format_amount
 from lambdas.billing.pricing import ClassPrice, LinePrice, Pricing, Unpriced, charged_parts
@@ -21,7 +23,8 @@ PARKED = "parked"
 BEFORE_ACTIVATION = "before_activation"
 
 ClassKey = str
-"""`provider/model|class`, the name of a quantity in segments, counters and totals."""
+"""The name of a quantity in segments, counters and totals: `provider/model|class`, and `provider/model|class|batch` for
+a service tier that is not standard."""
 
 
 class UsageRow(NamedTuple):
@@ -34,6 +37,17 @@ class UsageRow(NamedTuple):
     provider: str
     model: str
     quantities: Mapping[str, int]
+    service_tier: str = STANDARD
+    attributes: Mapping[str, str] = MappingProxyType({})
+
+
+class ClassName(NamedTuple):
+    """What a class key names."""
+
+    provider: str
+    model: str
+    token_class: str
+    service_tier: str
 
 
 class LineTotal:
@@ -92,10 +106,10 @@ def rate_event(row: UsageRow, pricing: Pricing, totals: Totals, positions: Posit
     never left out and never zero for want of a price (R5). `positions` are needed where the plan's charges depend on
     them, and events must then come in their order. Does not check identity or order.
     """
-    time, source, event_id, revision, provider, model, quantities = row
+    time, source, event_id, revision, provider, model, quantities, service_tier, _ = row
     if time < pricing.activated:
         return _exclude(row, BEFORE_ACTIVATION, f"contract begins {pricing.contract.effective_from}", totals)
-    found = pricing.priced(provider, model, quantities, time)
+    found = pricing.priced(provider, model, quantities, time, service_tier)
     if isinstance(found, Unpriced):
         return _exclude(row, PARKED, found.detail, totals)
     charges: list[str] = []
@@ -124,7 +138,7 @@ def measure_event(row: UsageRow, pricing: Pricing, counted: dict[str, int]) -> N
     """Add what the event moves each charge's position by; nothing for an event that is excluded."""
     if row.time < pricing.activated:
         return
-    found = pricing.priced(row.provider, row.model, row.quantities, row.time)
+    found = pricing.priced(row.provider, row.model, row.quantities, row.time, row.service_tier)
     if not isinstance(found, Unpriced):
         for price, quantity in found:
             if price.only is None:
@@ -152,21 +166,38 @@ def _by_position(price: ClassPrice, quantity: int, totals: Totals, positions: Po
     return charges
 
 
-def class_key(provider: str, model: str, token_class: str) -> ClassKey:
-    return f"{provider}/{model}|{token_class}"
+def class_key(provider: str, model: str, token_class: str, service_tier: str = STANDARD) -> ClassKey:
+    key = f"{provider}/{model}|{token_class}"
+    return key if service_tier == STANDARD else f"{key}|{service_tier}"
 
 
-def add_quantities(sums: dict[ClassKey, int], provider: str, model: str, quantities: Mapping[str, int]) -> None:
+def split_class_key(key: ClassKey) -> ClassName:
+    """What `class_key` put together. Raises InvariantBroken for a text that it never makes."""
+    name, *rest = key.split("|")
+    provider, slash, model = name.partition("/")
+    if not slash or len(rest) not in (1, 2) or (len(rest) == 2 and rest[1] not in TIERS[1:]):
+        raise InvariantBroken("class key", key, "it must read provider/model|class, or with |tier if not standard")
+    return ClassName(provider, model, rest[0], rest[1] if len(rest) == 2 else STANDARD)
+
+
+def add_quantities(
+    sums: dict[ClassKey, int],
+    provider: str,
+    model: str,
+    quantities: Mapping[str, int],
+    service_tier: str = STANDARD,
+) -> None:
     """Add one event's quantities to sums by class key."""
     prefix = f"{provider}/{model}|"
+    suffix = "" if service_tier == STANDARD else f"|{service_tier}"
     for token_class, quantity in quantities.items():
-        key = prefix + token_class
+        key = prefix + token_class + suffix
         sums[key] = sums.get(key, 0) + quantity
 
 
 def _exclude(row: UsageRow, reason: str, detail: str, totals: Totals) -> Rated:
     totals.excluded[reason] = totals.excluded.get(reason, 0) + 1
-    add_quantities(totals.excluded_quantities, row.provider, row.model, row.quantities)
+    add_quantities(totals.excluded_quantities, row.provider, row.model, row.quantities, row.service_tier)
     text = (
         f'["{row.time}",{encode_string(row.source)},{encode_string(row.id)},{row.revision},'
         f"{encode_string(reason)},{encode_string(detail)}]\n"

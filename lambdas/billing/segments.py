@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from lambdas.billing.canonical import canonical_json, encode_string, sha256_hex
+from lambdas.billing.classes import STANDARD
 from lambdas.billing.errors import EventRejected, InvariantBroken
 from lambdas.billing.rating import ClassKey, UsageRow, add_quantities
 from lambdas.billing.strict_json import parse
@@ -46,8 +47,9 @@ def make_segment(key: str, received_at: str, events: Sequence[StoredEvent]) -> S
     """Pack events in the given order. Pure: the same events, key and time give the same bytes."""
     sums: dict[ClassKey, int] = {}
     for event in events:
-        add_quantities(sums, event.row.provider, event.row.model, event.row.quantities)
-    rows = zlib.compress(canonical_json([event.row for event in events]).encode(), 6)
+        row = event.row
+        add_quantities(sums, row.provider, row.model, row.quantities, row.service_tier)
+    rows = zlib.compress(canonical_json([_stored(event.row) for event in events]).encode(), 6)
     raws = zlib.compress(canonical_json([event.raw for event in events]).encode(), 6)
     digest = segment_digest(received_at, ((e.row.source, e.row.id, e.row.revision, e.payload_sha256) for e in events))
     return Segment(key, received_at, len(events), digest, sums, rows, raws)
@@ -56,6 +58,13 @@ def make_segment(key: str, received_at: str, events: Sequence[StoredEvent]) -> S
 def segment_digest(received_at: str, events: Iterable[tuple[str, str, int, str]]) -> str:
     """SHA-256 over the time received and the sorted (source, id, revision, payload SHA-256) of the events."""
     return sha256_hex(canonical_json([received_at, sorted(events)]).encode())
+
+
+def _stored(row: UsageRow) -> tuple[Any, ...]:
+    """The members of a row, without those at its end that say nothing: no attributes, and then the standard tier."""
+    if row.attributes:
+        return row
+    return row[:-1] if row.service_tier != STANDARD else row[:-2]
 
 
 def read_rows(rows: bytes) -> list[UsageRow]:
@@ -72,7 +81,7 @@ def read_segment(segment: Segment) -> list[StoredEvent]:
     events = [StoredEvent(row, raw, sha256_hex(raw.encode())) for row, raw in zip(rows, raws, strict=True)]
     sums: dict[ClassKey, int] = {}
     for row in rows:
-        add_quantities(sums, row.provider, row.model, row.quantities)
+        add_quantities(sums, row.provider, row.model, row.quantities, row.service_tier)
     if sums != segment.sums:
         raise InvariantBroken(f"segment {segment.key}", "sums", "its sums must be those of its events")
     digest = segment_digest(
