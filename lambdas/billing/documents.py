@@ -1,4 +1,4 @@
-"""Catalogue documents as frozen values: entity, customer, plan, rate card version, contract version.
+"""Catalogue documents as frozen values: entity, customer, contract version.
 
 Each `read_*` takes a parsed JSON object with a closed schema and raises DocumentRefused (or a more exact error)
 that names the field, the value and the remedy. `content_hash` of the document is the hash of its canonical form.
@@ -9,50 +9,15 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from lambdas.billing.classes import CLASSES
-from lambdas.billing.errors import DocumentRefused, PlanHasNoOpenTier, UnknownClass
+from lambdas.billing.errors import DocumentRefused
 from lambdas.billing.fields import NAME, check_choice, check_match, check_text, closed, currency_of, version_of
-from lambdas.billing.money import ONE, minor_digits, multiply, parse_amount, price_per_unit
+from lambdas.billing.money import ONE, minor_digits, multiply, parse_amount
+from lambdas.billing.terms import Commitment, Discount, PriceLock, read_commitment, read_discounts, read_price_lock
 from lambdas.billing.times import day_start
-from lambdas.billing.usage import CUSTOMER_ID, MODEL_RULE, PROVIDER, is_model
+from lambdas.billing.usage import CUSTOMER_ID
 
+ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _PREFIX = re.compile(r"[A-Z][A-Z0-9]{0,11}", re.ASCII)
-MAX_RATES = 1000
-MAX_TIERS = 20
-MAX_BOUND = 10**15
-
-
-class Tier(NamedTuple):
-    """One price of a rate: for units up to and including `up_to` of what the charge counts; None is open (D8)."""
-
-    up_to: int | None
-    price: str
-    block_price: int
-    """Exact price of a block, in 10**-18."""
-    unit_price: int
-    """Exact price of one unit, in 10**-18."""
-
-
-class Rate(NamedTuple):
-    """Prices per block of `per` units: of one class of one model, or (`charge`, the rest empty) of all that a charge
-    counts. One open tier is a plain price."""
-
-    provider: str
-    model: str
-    token_class: str
-    charge: str
-    per: int
-    tiers: tuple[Tier, ...]
-
-
-class RateCardVersion(NamedTuple):
-    """Prices in force from `effective_from` on, until a later version prices the same class of the same model."""
-
-    card: str
-    version: int
-    currency: str
-    effective_from: str
-    rates: tuple[Rate, ...]
 
 
 class Contract(NamedTuple):
@@ -73,6 +38,24 @@ class Contract(NamedTuple):
     posture: str
     tax_category: str
     tax_rate: str
+    anchor_day: int = 1
+    """Day of the month that billing periods begin on, clamped to short months."""
+    override_card: str | None = None
+    """Rate card of this customer's own prices; where it has a price in force, that one counts."""
+    cost_card: str | None = None
+    """Rate card of the provider's prices: what pass-through charges are made from, and what margins are against."""
+    fx_card: str | None = None
+    price_lock: PriceLock | None = None
+    split_by: str | None = None
+    """The attribute whose values split invoice lines (R41)."""
+    discounts: tuple[Discount, ...] = ()
+    commitment: Commitment | None = None
+
+    @property
+    def cards(self) -> tuple[str, ...]:
+        """Names of all rate cards that it prices from."""
+        named = (self.rate_card, self.override_card, self.cost_card, self.fx_card)
+        return tuple(dict.fromkeys(card for card in named if card is not None))
 
 
 def read_entity(document: Any) -> dict[str, Any]:
@@ -96,34 +79,12 @@ def read_customer(document: Any) -> dict[str, Any]:
     return fields
 
 
-def read_rate_card_version(card: str, document: Any) -> RateCardVersion:
-    """One version of a rate card. Unknown classes, doubled keys and inexact prices are refused."""
-    fields = closed(document, required={"version", "currency", "effective_from", "rates"})
-    if not NAME.fullmatch(card):
-        raise DocumentRefused("rate card", card, "letters, digits, '.', '_', '-', at most 64")
-    version = version_of(fields)
-    currency = currency_of(fields)
-    day_start(fields["effective_from"])
-    entries = fields["rates"]
-    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_RATES:
-        raise DocumentRefused("rates", entries, f"a list of 1 to {MAX_RATES} rates")
-    rates: list[Rate] = []
-    seen: set[tuple[str, str, str]] = set()
-    for position, entry in enumerate(entries):
-        rate = _rate(entry, f"rates[{position}]")
-        key = (rate.provider, rate.model, rate.token_class or rate.charge)
-        if key in seen:
-            named = "/".join(part for part in key if part)
-            raise DocumentRefused(f"rates[{position}]", named, "one rate for each provider, model and class, or charge")
-        seen.add(key)
-        rates.append(rate)
-    return RateCardVersion(card, version, currency, fields["effective_from"], tuple(rates))
-
-
 def read_contract(document: Any) -> Contract:
     """A contract version. Every policy is written out; nothing is defaulted."""
-    names = set(Contract._fields) - {"tax_category", "tax_rate"} | {"tax"}
-    fields = closed(document, required=names)
+    optional = set(Contract._field_defaults)
+    fields = closed(
+        document, required={*Contract._fields, "tax"} - {"tax_category", "tax_rate"} - optional, optional=optional
+    )
     check_match(fields, "customer", CUSTOMER_ID, "a customer id")
     version = version_of(fields)
     day_start(fields["effective_from"])
@@ -147,47 +108,24 @@ def read_contract(document: Any) -> Contract:
         currency=currency, plan=fields["plan"], plan_version=plan_version, rate_card=fields["rate_card"],
         usage_basis=fields["usage_basis"], late_usage=fields["late_usage"], parked_usage=fields["parked_usage"],
         volatility_bearer=fields["volatility_bearer"], posture=fields["posture"],
-        tax_category=tax["category"], tax_rate=tax["rate"],
+        tax_category=tax["category"], tax_rate=tax["rate"], **_optional_terms(fields),
     )  # fmt: skip
 
 
-def _rate(entry: Any, at: str) -> Rate:
-    priced = {"tiers"} if isinstance(entry, dict) and "tiers" in entry else {"price"}
-    whole = isinstance(entry, dict) and "charge" in entry
-    named = {"charge"} if whole else {"provider", "model", "class"}
-    fields = closed(entry, required={*named, *priced, "per"}, at=f"{at}.")
-    per = fields["per"]
-    if type(per) is not int or per not in (1, 1_000, 1_000_000):
-        raise DocumentRefused(f"{at}.per", per, "the block of a price is 1, 1000 or 1000000 units")
-    tiers = _tiers(fields.get("tiers", [{"up_to": None, "price": fields.get("price")}]), per, at, "tiers" in fields)
-    if whole:
-        check_match(fields, "charge", NAME, "the id of a charge of a plan", at=f"{at}.")
-        return Rate("", "", "", fields["charge"], per, tiers)
-    check_match(fields, "provider", PROVIDER, "lower-case letters, digits, '.', '_', '-'", at=f"{at}.")
-    if not is_model(fields["model"]):
-        raise DocumentRefused(f"{at}.model", fields["model"], MODEL_RULE)
-    name = fields["class"]
-    if not isinstance(name, str) or name not in CLASSES:
-        raise UnknownClass(f"{at}.class", name, f"known classes: {', '.join(CLASSES)}")
-    return Rate(fields["provider"], fields["model"], name, "", per, tiers)
-
-
-def _tiers(entries: Any, per: int, at: str, listed: bool) -> tuple[Tier, ...]:
-    """Tiers with rising inclusive bounds, the last one open (D8)."""
-    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_TIERS:
-        raise DocumentRefused(f"{at}.tiers", entries, f"a list of 1 to {MAX_TIERS} tiers")
-    tiers: list[Tier] = []
-    for position, entry in enumerate(entries):
-        where = f"{at}.tiers[{position}]" if listed else at
-        fields = closed(entry, required={"up_to", "price"}, at=f"{where}.")
-        up_to, last = fields["up_to"], position == len(entries) - 1
-        if last and up_to is not None:
-            raise PlanHasNoOpenTier(f"{where}.up_to", up_to, "the last tier is open: null")
-        floor = tiers[-1].up_to if tiers else 0
-        if not last and (type(up_to) is not int or floor is None or not floor < up_to <= MAX_BOUND):
-            raise DocumentRefused(f"{where}.up_to", up_to, f"a whole number above the bound before, {floor}")
-        price = parse_amount(fields["price"], f"{where}.price")
-        if price < 0:
-            raise DocumentRefused(f"{where}.price", fields["price"], "a price is zero or more")
-        tiers.append(Tier(up_to, fields["price"], price, price_per_unit(price, per, f"{where}.price")))
-    return tuple(tiers)
+def _optional_terms(fields: dict[str, Any]) -> dict[str, Any]:
+    """The terms of a contract that may be absent, as checked values."""
+    terms: dict[str, Any] = {name: fields[name] for name in Contract._field_defaults if name in fields}
+    if "anchor_day" in terms and (type(terms["anchor_day"]) is not int or not 0 < terms["anchor_day"] <= 31):
+        raise DocumentRefused("anchor_day", terms["anchor_day"], "a day of the month, 1 to 31")
+    for field in ("override_card", "cost_card", "fx_card"):
+        if field in terms:
+            check_match(terms, field, NAME, "the name of a rate card")
+    if "split_by" in terms:
+        check_match(terms, "split_by", ATTRIBUTE_NAME, "the name of one attribute of usage events, such as project")
+    if "price_lock" in terms:
+        terms["price_lock"] = read_price_lock(terms["price_lock"])
+    if "discounts" in terms:
+        terms["discounts"] = read_discounts(terms["discounts"])
+    if "commitment" in terms:
+        terms["commitment"] = read_commitment(terms["commitment"])
+    return terms

@@ -50,6 +50,14 @@ def period_before(period: Period, anchor_day: int) -> Period:
     return account_period(month_before(period.name), anchor_day)
 
 
+def months_after(start: str, months: int) -> str:
+    """The day start `months` calendar months after one, clamped: 31 Jan and one month -> 28 Feb."""
+    month = start[:7]
+    for _ in range(months):
+        month = month_after(month)
+    return _change(month, int(start[8:10]))
+
+
 def day_count(start: str, end: str) -> int:
     """Whole UTC days from one canonical day start to another."""
     return (date.fromisoformat(end[:10]) - date.fromisoformat(start[:10])).days

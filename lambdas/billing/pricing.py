@@ -1,133 +1,120 @@
 """What a contract makes of one event: a price for each class, or the reason why there is none.
 
-`Pricing` is a contract version with its plan and the prices of its rate card, compiled for the rating loop.
+`Pricing` is a contract version with its plan and the prices of its rate cards, compiled for the rating loop.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from lambdas.billing.canonical import encode_string
-from lambdas.billing.classes import CLASSES, STANDARD
-from lambdas.billing.documents import Contract, RateCardVersion, read_contract, read_rate_card_version
-from lambdas.billing.errors import DocumentRefused
-from lambdas.billing.kinds import graduated, package, per_unit, volume
+from lambdas.billing.classes import INPUT_CLASSES, STANDARD, TOOL_CALL, class_of
+from lambdas.billing.documents import Contract, read_contract
+from lambdas.billing.errors import DocumentRefused, InvalidAmount
+from lambdas.billing.lines import INCLUDED, ClassPrice, Cost, LinePrice, Of, PassThrough, Unpriced
+from lambdas.billing.money import multiply
 from lambdas.billing.plans import Charge, Plan, read_plan
-from lambdas.billing.rates import DatedRate, PriceHistory, RateKey, price_histories
+from lambdas.billing.rate_cards import Rate, RateCardVersion, RateKey, read_rate_card_version
+from lambdas.billing.rates import NO_PRICES, DatedRate, PriceHistory, fx_at, price_histories
+from lambdas.billing.terms import PriceLock
 from lambdas.billing.times import day_start
 
-INCLUDED = "included"
 _MOST_MODELS = 10_000
 """Models remembered at once: where a charge prices every model, senders choose how many there are."""
-_PARTS = {"per_unit": per_unit.parts, "package": package.parts, "graduated": graduated.parts, "volume": volume.parts}
+_MOST_LINES = 100_000
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_ONE_PRICE = ("per_unit", "package", "pass_through")
+
+Cards = Mapping[str, list[RateCardVersion]]
+"""Versions of rate cards by the card's name."""
 
 
-class LinePrice(NamedTuple):
-    """One legal line's identity and its one price (K3): charge x model x class x rate version x tier.
+class Shares(NamedTuple):
+    """What is included over a period, after proration (K11): units by charge id; units or money by pool id. Where a
+    charge or pool is not named, it is what the plan says for a whole period."""
 
-    `tier` is None where the charge has one price only, `included`, or the tier's number as text. `price` is the
-    decimal text per block of the rate, `unit_price` that of one unit in 10**-18.
-    """
-
-    key: str
-    encoded_key: str
-    charge: Charge
-    dated: DatedRate
-    provider: str
-    model: str
-    token_class: str
-    tier: str | None
-    price: str
-    unit_price: int
-
-
-class ClassPrice(NamedTuple):
-    """How a class of a model is priced at a time. `only` is its line where there can be but one; otherwise `lines`
-    holds the line of included units at 0 and that of each tier at its number."""
-
-    charge: Charge
-    dated: DatedRate
-    only: LinePrice | None
-    lines: tuple[LinePrice, ...]
-
-
-class Charged(NamedTuple):
-    """Part of an event's quantity on one line. `position` is what the charge had counted before it, included units
-    too; None where positions do not matter."""
-
-    line: LinePrice
-    quantity: int
-    amount: int
-    blocks: int | None = None
-    position: int | None = None
-
-
-class Unpriced(NamedTuple):
-    """Why an event cannot be priced now. `code` is `unknown_class`, `no_charge`, `no_price` or `wrong_price`."""
-
-    code: str
-    detail: str
+    charges: Mapping[str, int] = _NOTHING
+    pools: Mapping[str, int] = _NOTHING
 
 
 class _DatedPrices(NamedTuple):
     """One class of one model over time: from `starts[n]` on `prices[n]`."""
 
     starts: tuple[str, ...]
-    prices: tuple[ClassPrice | Unpriced, ...]
+    prices: tuple[ClassPrice | Unpriced | None, ...]
 
 
 class Pricing:
-    """Compiled prices of one contract version. Holds no state that rating changes, apart from a lookup cache."""
+    """Compiled prices of one contract version. Holds no state that rating changes, apart from lookup caches.
 
-    def __init__(self, contract: Contract, plan: Plan, rate_cards: Iterable[RateCardVersion]) -> None:
+    `fixed_at` is the canonical time whose exchange rate holds, by default the contract's begin. `mark` tells its lines
+    from those of another contract version of the same period.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        plan: Plan,
+        rate_cards: Iterable[RateCardVersion],
+        *,
+        shares: Shares = Shares(),  # noqa: B008 - frozen
+        fixed_at: str | None = None,
+        mark: str = "",
+    ) -> None:
         if (plan.id, plan.version) != (contract.plan, contract.plan_version):
             raise DocumentRefused(
                 "plan",
                 f"{plan.id}@{plan.version}",
                 f"the contract names {contract.plan}@{contract.plan_version}",
             )
-        versions = list(rate_cards)
-        for version in versions:
-            if version.card != contract.rate_card or version.currency != contract.currency:
-                raise DocumentRefused(
-                    "rate card",
-                    f"{version.card} in {version.currency}",
-                    f"the contract names {contract.rate_card} in {contract.currency}",
-                )
         self.contract = contract
         self.activated = day_start(contract.effective_from)
         self.plan = plan
-        self._charges: Mapping[str, Charge] = {name: charge for charge in plan.charges for name in charge.classes}
-        self._histories: Mapping[RateKey, PriceHistory] = price_histories(versions)
-        self._models: dict[tuple[str, str], dict[str, _DatedPrices]] = {}
+        self.shares = shares
+        self.mark = mark
+        self._cards = _cards_of(contract, rate_cards)
+        self._list = price_histories(self._cards[contract.rate_card])
+        self._override = price_histories(self._cards.get(contract.override_card or "", []))
+        self._costs = price_histories(self._cards.get(contract.cost_card or "", []))
+        self._fixed_at = fixed_at or self.activated
+        every = (*self._list, *self._override, *self._costs)
+        self._steps = tuple(sorted({key.prompt_above for key in every if key.prompt_above}))
+        self._models: dict[tuple[str, str, str, int], dict[str, _DatedPrices]] = {}
+        self._split: dict[tuple[str, str], LinePrice] = {}
 
-    def find(
-        self, provider: str, model: str, token_class: str, time: str, service_tier: str = STANDARD
-    ) -> ClassPrice | Unpriced:
-        """How a quantity of this class at this canonical time is priced, or why it is not."""
-        found = self.priced(provider, model, {token_class: 1}, time, service_tier)
-        return found if isinstance(found, Unpriced) else found[0][0]
+    def find(self, asked: RateKey, time: str) -> ClassPrice | Unpriced:
+        """How a class of a model is priced at this canonical time, in requests with a prompt above `prompt_above` and
+        up to the next larger size that has a price of its own; or why it is not."""
+        dated = self._dated_prices(asked)
+        position = bisect_right(dated.starts, time)
+        price = dated.prices[position - 1] if position else None
+        return self._no_price(asked, time) if price is None else price
 
     def priced(
         self, provider: str, model: str, quantities: Mapping[str, int], time: str, service_tier: str = STANDARD
     ) -> list[tuple[ClassPrice, int]] | Unpriced:
         """The price of each quantity of an event, by class name; or why one of them has none. Zeros are left out."""
-        known = self._models.get((provider, model))
+        step = bisect_left(self._steps, prompt_size(quantities)) if self._steps else 0
+        known = self._models.get((provider, model, service_tier, step))
         if known is None:
             if len(self._models) >= _MOST_MODELS:
                 self._models.clear()
-            known = self._models[(provider, model)] = {}
+            known = self._models[(provider, model, service_tier, step)] = {}
         found: list[tuple[ClassPrice, int]] = []
         for token_class in sorted(quantities):  # the order sent is not the order stored
             quantity = quantities[token_class]
             if quantity:
                 dated = known.get(token_class)
                 if dated is None:
-                    dated = known[token_class] = self._dated_prices(provider, model, token_class)
+                    above = self._steps[step - 1] if step else 0
+                    asked = RateKey(provider, model, token_class, service_tier, above)
+                    dated = known[token_class] = self._dated_prices(asked)
                 position = bisect_right(dated.starts, time)
-                price = dated.prices[position - 1] if position else self._no_price(provider, model, token_class, time)
+                price = dated.prices[position - 1] if position else None
+                if price is None:
+                    return self._no_price(RateKey(provider, model, token_class, service_tier), time)
                 if isinstance(price, Unpriced):
                     return price
                 found.append((price, quantity))
@@ -140,73 +127,202 @@ class Pricing:
         found = self.priced(provider, model, quantities, time, service_tier)
         return found if isinstance(found, Unpriced) else None
 
-    def _dated_prices(self, provider: str, model: str, token_class: str) -> _DatedPrices:
-        charge = self._charges.get(token_class)
+    def split(self, line: LinePrice, attributes: Mapping[str, str]) -> LinePrice:
+        """The line of this price for an event's value of the attribute that splits lines (R41)."""
+        name = self.contract.split_by
+        value = attributes.get(name) if name is not None else None
+        if value is None:
+            return line
+        found = self._split.get((line.key, value))
+        if found is None:
+            if len(self._split) >= _MOST_LINES:
+                self._split.clear()
+            found = self._split[(line.key, value)] = line.with_attribute(f"{name}={value}", value)
+        return found
+
+    def flat_rate(self, charge: Charge, time: str) -> DatedRate | None:
+        """The price of a flat charge that is in force at a canonical time."""
+        return self._rate_at(RateKey("", "", charge.id), time)
+
+    def _charge(self, asked: RateKey) -> Charge | None:
+        wildcard = f"{TOOL_CALL}*" if asked.name.startswith(TOOL_CALL) else asked.name
+        for charge in self.plan.charges:
+            if (
+                (asked.name in charge.classes or wildcard in charge.classes)
+                and (not charge.service_tiers or asked.service_tier in charge.service_tiers)
+                and (not charge.providers or asked.provider in charge.providers)
+            ):
+                return charge
+        return None
+
+    def _dated_prices(self, asked: RateKey) -> _DatedPrices:
+        """Every change of the price over time: each day on which one of the cards, or the price lock, may change it."""
+        charge = self._charge(asked)
+        if charge is None or asked.name in self.plan.refused:
+            return _DatedPrices(("",), (self._no_charge(asked),))
+        key = asked if charge.prices != "charge" else RateKey("", "", charge.id, *asked[3:])
+        starts = sorted({*self._starts(self._list, key), *self._starts(self._override, key)}
+                        | {*self._starts(self._costs, asked), *(self.contract.price_lock or ())})  # fmt: skip
+        return _DatedPrices(tuple(starts), tuple(self._price_at(charge, key, asked, start) for start in starts))
+
+    def _price_at(self, charge: Charge, key: RateKey, asked: RateKey, start: str) -> ClassPrice | Unpriced | None:
+        cost = self._cost_at(asked, start)
+        dated = cost if charge.prices == "cost" else self._rate_at(key, start)
+        if dated is None:
+            return None
+        try:
+            return self._class_price(charge, asked, start, dated, cost)
+        except InvalidAmount as error:
+            return Unpriced("wrong_price", str(error))
+
+    def _sizes(self, key: RateKey) -> Iterator[RateKey]:
+        """The key at each prompt size that has prices, largest first, down to prices of any request."""
+        for above in reversed(self._steps):
+            if above <= key.prompt_above:
+                yield key._replace(prompt_above=above)
+        yield key._replace(prompt_above=0)
+
+    def _starts(self, histories: Mapping[RateKey, PriceHistory], key: RateKey) -> Iterator[str]:
+        for sized in self._sizes(key):
+            yield from histories.get(sized, NO_PRICES).starts
+
+    def _rate_at(self, key: RateKey, time: str) -> DatedRate | None:
+        """The price in force: of the largest prompt size that has one; the customer's own before the card's."""
+        for sized in self._sizes(key):
+            own = self._override.get(sized, NO_PRICES).at(time)
+            listed = own or _locked(self._list.get(sized, NO_PRICES), self.contract.price_lock, time)
+            if listed is not None:
+                return listed
+        return None
+
+    def _cost_at(self, asked: RateKey, time: str) -> DatedRate | None:
+        found = (self._costs.get(sized, NO_PRICES).at(time) for sized in self._sizes(asked))
+        return next((cost for cost in found if cost is not None), None)
+
+    def _class_price(
+        self, charge: Charge, asked: RateKey, since: str, dated: DatedRate, cost: DatedRate | None
+    ) -> ClassPrice | Unpriced:
+        rate, passed = dated.rate, None
+        if len(rate.tiers) > 1 and (charge.kind in _ONE_PRICE or charge.pool is not None):
+            what = "shares included usage" if charge.pool is not None else f"is {charge.kind}"
+            return Unpriced("wrong_price", f"rate {dated.name} has tiers and charge {charge.id} {what}")
+        if charge.markup is not None:
+            found = self._passed_through(charge.markup, dated)
+            if isinstance(found, Unpriced):
+                return found
+            passed, rate = found, rate._replace(tiers=(found.tier(rate),))
+        self._check_discounts(charge, rate)
+        of = Of(charge, asked, since, dated, self.contract.version, self._cost(cost), passed)
+        name = "|".join(of.marks(self.mark))
+
+        def line(tier: str | None, price: str, unit_price: int) -> LinePrice:
+            return LinePrice.of_price(of, name if tier is None else f"{name}|{tier}", tier, price, unit_price)
+
+        weight = charge.weights.get(asked.name, 1)
+        if not charge.positional:
+            only = line(None, rate.tiers[0].price, rate.tiers[0].unit_price)
+            return ClassPrice(charge, rate, only, (), weight, 0, None, charge.id)
+        numbered = [line(str(n), tier.price, tier.unit_price) for n, tier in enumerate(rate.tiers, start=1)]
+        lines = (line(INCLUDED, "0", 0), *numbered)
+        pool = charge.pool
+        if pool is None:
+            included = self.shares.charges.get(charge.id, charge.included)
+            return ClassPrice(charge, rate, None, lines, weight, included, None, charge.id)
+        whole = pool.quantity if pool.amount is None else pool.amount
+        limit = self.shares.pools.get(pool.id, whole or 0)
+        units, money = (limit, None) if pool.amount is None else (0, limit)
+        return ClassPrice(charge, rate, None, lines, weight, units, money, f"pool:{pool.id}")
+
+    def _cost(self, dated: DatedRate | None) -> Cost | None:
+        return None if dated is None else Cost(dated, self._cards[dated.card][0].currency)
+
+    def _passed_through(self, markup: str, cost: DatedRate) -> PassThrough | Unpriced:
+        """Cost times markup, in the contract's currency at the exchange rate fixed for the period (R13)."""
+        foreign = self._cards[cost.card][0].currency
+        if foreign == self.contract.currency:
+            return PassThrough(markup, None)
+        fx = fx_at(self._cards.get(self.contract.fx_card or "", []), foreign, self._fixed_at)
+        if fx is None:
+            named = self.contract.fx_card or "(none named)"
+            detail = f"fx card {named} has no {self.contract.currency} for {foreign} on {self._fixed_at[:10]}"
+            return Unpriced("no_exchange_rate", detail)
+        return PassThrough(markup, fx)
+
+    def _check_discounts(self, charge: Charge, rate: Rate) -> None:
+        """Every percentage of every unit must be exact (K2). Raises InvalidAmount."""
+        for discount in self.contract.discounts:
+            if discount.percent is not None and (not discount.charges or charge.id in discount.charges):
+                for tier in rate.tiers:
+                    multiply(tier.unit_price, discount.percent, f"discount {discount.id} of {charge.id}")
+
+    def _no_charge(self, asked: RateKey) -> Unpriced:
+        plan = f"plan {self.plan.id}@{self.plan.version}"
+        if class_of(asked.name) is None:
+            return Unpriced("unknown_class", f"class {asked.name} is not known")
+        if asked.name in self.plan.refused:
+            return Unpriced("refused_class", f"{plan} refuses class {asked.name}")
+        return Unpriced("no_charge", f"{plan} has no charge for class {asked.name}{_of_tier(asked)}")
+
+    def _no_price(self, asked: RateKey, time: str) -> Unpriced:
+        charge = self._charge(asked)
         if charge is None:
-            return _DatedPrices(("",), (self._no_charge(token_class),))
-        key = (provider, model, token_class) if charge.prices == "class" else ("", "", charge.id)
-        history = self._histories.get(key, PriceHistory((), ()))
-        prices = [_class_price(charge, dated, provider, model, token_class) for dated in history.prices]
-        return _DatedPrices(history.starts, tuple(prices))
-
-    def _no_charge(self, token_class: str) -> Unpriced:
-        if token_class not in CLASSES:
-            return Unpriced("unknown_class", f"class {token_class} is not known")
-        return Unpriced("no_charge", f"plan {self.plan.id}@{self.plan.version} has no charge for class {token_class}")
-
-    def _no_price(self, provider: str, model: str, token_class: str, time: str) -> Unpriced:
-        charge = self._charges[token_class]
-        what = f"{provider}/{model} {token_class}" if charge.prices == "class" else f"charge {charge.id}"
-        return Unpriced("no_price", f"rate card {self.contract.rate_card} has no price for {what} on {time[:10]}")
+            return self._no_charge(asked)
+        model = f"{asked.provider}/{asked.model} {asked.name}"
+        what = f"{f'charge {charge.id}' if charge.prices == 'charge' else model}{_of_tier(asked)}"
+        card = f"rate card {self.contract.rate_card}"
+        if charge.prices == "cost":
+            card = f"cost card {self.contract.cost_card or '(none named)'}"
+        return Unpriced("no_price", f"{card} has no price for {what} on {time[:10]}")
 
 
-def charged_parts(price: ClassPrice, quantity: int, position: int, total: int) -> list[Charged]:
-    """Split a quantity at the edges of included units and tiers (K7: tiers count what is left after included).
-
-    `position` is what the charge counted before in the period and `total` what it counts in all of it, with included
-    units. The event that crosses the edge of the included units is split, and both parts are charged lines.
-    """
-    charge = price.charge
-    parts: list[Charged] = []
-    covered = min(quantity, max(0, charge.included - position))
-    if covered:
-        parts.append(Charged(price.lines[0], covered, 0, None, position))
-        position += covered
-    if quantity > covered:
-        after, left = position - charge.included, quantity - covered
-        for part in _PARTS[charge.kind](price.dated.rate, after, left, max(0, total - charge.included)):
-            line = price.lines[part.tier]
-            parts.append(Charged(line, part.quantity, part.amount, part.blocks, position))
-            position += part.quantity
-    return parts
+def prompt_size(quantities: Mapping[str, int]) -> int:
+    """Tokens of a request's prompt: the sum of its input classes, cached ones too."""
+    return sum(quantities.get(name, 0) for name in INPUT_CLASSES)
 
 
-def compile_pricing(contract: Any, plan: Any, rate_cards: Mapping[str, Any]) -> Pricing:
-    """Pricing from parsed documents as frozen in S3 or carried in a bundle; `rate_cards` maps `card@version`."""
+def read_cards(documents: Mapping[str, Any]) -> list[RateCardVersion]:
+    """Rate card versions from documents by `card@version`. Raises DocumentRefused for a name that is not its own."""
     versions = []
-    for name in sorted(rate_cards):
+    for name in sorted(documents):
         card, _, _ = name.rpartition("@")
-        version = read_rate_card_version(card, rate_cards[name])
+        version = read_rate_card_version(card, documents[name])
         if name != f"{card}@{version.version}":
             raise DocumentRefused("version", version.version, f"this document is named {name}")
         versions.append(version)
-    return Pricing(read_contract(contract), read_plan(plan), versions)
+    return versions
 
 
-def _class_price(
-    charge: Charge, dated: DatedRate, provider: str, model: str, token_class: str
-) -> ClassPrice | Unpriced:
-    tiers = dated.rate.tiers
-    name = f"{charge.id}|{provider}/{model}|{token_class}|{dated.card}@{dated.version}"
+def compile_pricing(contract: Any, plan: Any, rate_cards: Mapping[str, Any]) -> Pricing:
+    """Pricing of one contract version for whole periods, from parsed documents; `rate_cards` maps `card@version`."""
+    return Pricing(read_contract(contract), read_plan(plan), read_cards(rate_cards))
 
-    def line(tier: str | None, price: str, unit_price: int) -> LinePrice:
-        key = name if tier is None else f"{name}|{tier}"
-        return LinePrice(key, encode_string(key), charge, dated, provider, model, token_class, tier, price, unit_price)
 
-    if len(tiers) > 1 and charge.kind in ("per_unit", "package"):
-        detail = f"rate {dated.card}@{dated.version} has tiers and charge {charge.id} is {charge.kind}"
-        return Unpriced("wrong_price", detail)
-    if not charge.positional:
-        return ClassPrice(charge, dated, line(None, tiers[0].price, tiers[0].unit_price), ())
-    numbered = [line(str(n), tier.price, tier.unit_price) for n, tier in enumerate(tiers, start=1)]
-    return ClassPrice(charge, dated, None, (line(INCLUDED, "0", 0), *numbered))
+def _cards_of(contract: Contract, versions: Iterable[RateCardVersion]) -> dict[str, list[RateCardVersion]]:
+    """The versions by card. Raises DocumentRefused for a card that the contract does not name, or in a currency that it
+    cannot price in; costs may be in any."""
+    cards: dict[str, list[RateCardVersion]] = {contract.rate_card: []}
+    for version in versions:
+        fits = version.currency == contract.currency or version.card == contract.cost_card
+        if version.card not in contract.cards or not fits:
+            raise DocumentRefused(
+                "rate card",
+                f"{version.card} in {version.currency}",
+                f"the contract names {', '.join(contract.cards)} in {contract.currency}",
+            )
+        cards.setdefault(version.card, []).append(version)
+    return cards
+
+
+def _of_tier(asked: RateKey) -> str:
+    return "" if asked.service_tier == STANDARD else f" of service tier {asked.service_tier}"
+
+
+def _locked(history: PriceHistory, lock: PriceLock | None, time: str) -> DatedRate | None:
+    """The card's price at a time. While a lock holds, it is that of the lock's first day, or where there was none then,
+    the first one after it."""
+    if lock is None or not lock.start <= time < lock.end:
+        return history.at(time)
+    first = history.at(lock.start)
+    if first is None and history.starts and history.starts[0] <= time:
+        return history.prices[0]
+    return first

@@ -16,8 +16,9 @@ from typing import NamedTuple
 from lambdas.billing.canonical import encode_string
 from lambdas.billing.classes import STANDARD, TIERS
 from lambdas.billing.errors import InvariantBroken
+from lambdas.billing.lines import Charged, ClassPrice, LinePrice, Unpriced, charged_parts
 from lambdas.billing.money import format_amount
-from lambdas.billing.pricing import ClassPrice, LinePrice, Pricing, Unpriced, charged_parts
+from lambdas.billing.pricing import Pricing
 
 PARKED = "parked"
 BEFORE_ACTIVATION = "before_activation"
@@ -106,7 +107,7 @@ def rate_event(row: UsageRow, pricing: Pricing, totals: Totals, positions: Posit
     never left out and never zero for want of a price (R5). `positions` are needed where the plan's charges depend on
     them, and events must then come in their order. Does not check identity or order.
     """
-    time, source, event_id, revision, provider, model, quantities, service_tier, _ = row
+    time, source, event_id, revision, provider, model, quantities, service_tier, attributes = row
     if time < pricing.activated:
         return _exclude(row, BEFORE_ACTIVATION, f"contract begins {pricing.contract.effective_from}", totals)
     found = pricing.priced(provider, model, quantities, time, service_tier)
@@ -114,19 +115,34 @@ def rate_event(row: UsageRow, pricing: Pricing, totals: Totals, positions: Posit
         return _exclude(row, PARKED, found.detail, totals)
     charges: list[str] = []
     lines = totals.lines
+    split = pricing.split if pricing.contract.split_by is not None else None
     for price, quantity in found:
         line = price.only
         if line is None:
-            charges += _by_position(price, quantity, totals, positions)
+            for part in _parts(price, quantity * price.weight, positions):
+                line = part.line if split is None else split(part.line, attributes)
+                total = lines.get(line.key)
+                if total is None:
+                    total = lines[line.key] = LineTotal(line)
+                total.quantity += part.quantity
+                total.amount += part.amount
+                total.events += 1
+                if part.blocks is not None:
+                    total.blocks = (total.blocks or 0) + part.blocks
+                at = part.position if price.included_amount is None else f'"{format_amount(part.position)}"'
+                charges.append(f'[{line.encoded_key},{part.quantity},"{format_amount(part.amount)}",{at}]')
             continue
-        amount = quantity * line.unit_price
+        if split is not None:
+            line = split(line, attributes)
+        units = quantity * price.weight
+        amount = units * line.unit_price
         total = lines.get(line.key)
         if total is None:
             total = lines[line.key] = LineTotal(line)
-        total.quantity += quantity
+        total.quantity += units
         total.amount += amount
         total.events += 1
-        charges.append(f'[{line.encoded_key},{quantity},"{format_amount(amount)}"]')
+        charges.append(f'[{line.encoded_key},{units},"{format_amount(amount)}"]')
     totals.rated += 1
     return Rated(
         True,
@@ -135,35 +151,27 @@ def rate_event(row: UsageRow, pricing: Pricing, totals: Totals, positions: Posit
 
 
 def measure_event(row: UsageRow, pricing: Pricing, counted: dict[str, int]) -> None:
-    """Add what the event moves each charge's position by; nothing for an event that is excluded."""
+    """Add what the event moves each position by; nothing for an event that is excluded."""
     if row.time < pricing.activated:
         return
     found = pricing.priced(row.provider, row.model, row.quantities, row.time, row.service_tier)
     if not isinstance(found, Unpriced):
         for price, quantity in found:
             if price.only is None:
-                counted[price.charge.id] = counted.get(price.charge.id, 0) + quantity
+                moved = price.advance(quantity * price.weight)
+                counted[price.position] = counted.get(price.position, 0) + moved
 
 
-def _by_position(price: ClassPrice, quantity: int, totals: Totals, positions: Positions | None) -> list[str]:
-    """Charge a quantity where it stands: one charge for each tier that it reaches."""
-    charge = price.charge.id
+def _parts(price: ClassPrice, units: int, positions: Positions | None) -> list[Charged]:
+    """Charge units where they stand, and move the position on."""
     if positions is None:
-        raise InvariantBroken("charge", charge, "this charge depends on positions; measure the period first")
-    position, total = positions.counted.get(charge, 0), positions.totals.get(charge, 0)
-    positions.counted[charge] = position + quantity
-    if position + quantity > total:
-        raise InvariantBroken(f"position of charge {charge}", position + quantity, f"the period counts {total}")
-    charges = []
-    for part in charged_parts(price, quantity, position, total):
-        line = totals.lines.setdefault(part.line.key, LineTotal(part.line))
-        line.quantity += part.quantity
-        line.amount += part.amount
-        line.events += 1
-        if part.blocks is not None:
-            line.blocks = (line.blocks or 0) + part.blocks
-        charges.append(f'[{part.line.encoded_key},{part.quantity},"{format_amount(part.amount)}",{part.position}]')
-    return charges
+        raise InvariantBroken("charge", price.charge.id, "this charge depends on positions; measure the period first")
+    name, moved = price.position, price.advance(units)
+    position, total = positions.counted.get(name, 0), positions.totals.get(name, 0)
+    positions.counted[name] = position + moved
+    if position + moved > total:
+        raise InvariantBroken(f"position of charge {name}", position + moved, f"the period counts {total}")
+    return charged_parts(price, units, position, total)
 
 
 def class_key(provider: str, model: str, token_class: str, service_tier: str = STANDARD) -> ClassKey:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lambdas.billing.agreements import Agreement
 from lambdas.billing.errors import InvariantBroken
+from lambdas.billing.lines import ClassPrice, LinePrice
 from lambdas.billing.money import format_amount, parse_amount
-from lambdas.billing.pricing import ClassPrice, LinePrice, Pricing
+from lambdas.billing.rate_cards import RateKey
 from lambdas.billing.rating import ClassKey, LineTotal, Positions, Totals, class_key
-from lambdas.billing.times import Period, day_start
+from lambdas.billing.times import Period
 
 MAX_SHARD_EVENTS = 250_000
 
@@ -63,6 +65,7 @@ def summarize(totals: Totals) -> dict[str, Any]:
                 "amount": format_amount(line.amount),
                 "events": line.events,
                 "blocks": line.blocks,
+                "of": [*line.price.of.asked, line.price.of.since, line.price.of.contract_version, line.price.attribute],
             }
             for key, line in totals.lines.items()
         },
@@ -79,30 +82,29 @@ def add_totals(totals: Totals, more: Totals) -> None:
     _add_events(totals, more.rated, more.excluded, more.excluded_quantities)
 
 
-def add_summary(totals: Totals, summary: Mapping[str, Any], pricing: Pricing, rates: Mapping[str, Any]) -> None:
-    """Add what `summarize` made to `totals`. `rates` are the rate card documents that `pricing` was compiled from.
-
-    Raises InvariantBroken for a line that these prices do not have.
-    """
+def add_summary(totals: Totals, summary: Mapping[str, Any], agreement: Agreement) -> None:
+    """Add what `summarize` made to `totals`. Raises InvariantBroken for a line that these prices do not have."""
     for key, line in summary["lines"].items():
-        part = LineTotal(line_price(key, pricing, rates))
+        part = LineTotal(line_price(key, line["of"], agreement))
         part.quantity, part.amount = line["quantity"], parse_amount(line["amount"])
         part.events, part.blocks = line["events"], line["blocks"]
         _add_line(totals, part)
     _add_events(totals, summary["rated"], summary["excluded"], summary["excluded_quantities"])
 
 
-def line_price(key: str, pricing: Pricing, rates: Mapping[str, Any]) -> LinePrice:
-    """The price of a line key such as `input|openai/gpt-4o|input|std@1` or, with a tier, `...|std@1|included`.
-    Raises InvariantBroken for an unknown one."""
-    _, name, token_class, version, *_ = key.split("|")
-    provider, _, model = name.partition("/")
-    if version in rates:
-        found = pricing.find(provider, model, token_class, day_start(rates[version]["effective_from"]))
-        if isinstance(found, ClassPrice):
-            for line in (found.only,) if found.only else found.lines:
-                if line.key == key:
-                    return line
+def line_price(key: str, of: Sequence[Any], agreement: Agreement) -> LinePrice:
+    """The price of a line that was rated, found again from what it is of: provider, model, class, service tier, prompt
+    size, since when, contract version, attribute. Raises InvariantBroken where that is not the line of this key."""
+    *asked, since, contract_version, attribute = of
+    pricing = agreement.of_version(contract_version)
+    found = None if pricing is None else pricing.find(RateKey(*asked), since)
+    if pricing is not None and isinstance(found, ClassPrice):
+        split_by = pricing.contract.split_by
+        attributes = {} if split_by is None or attribute is None else {split_by: attribute}
+        for line in (found.only,) if found.only else found.lines:
+            split = pricing.split(line, attributes)
+            if split.key == key:
+                return split
     raise InvariantBroken("line", key, "a rated line must have a price of the frozen rate versions")
 
 
@@ -118,13 +120,20 @@ def shard_positions(measures: Sequence[Mapping[str, int]], shard: int) -> Positi
 
 
 def quantities_by_class(totals: Totals) -> dict[ClassKey, int]:
-    """Rated quantities by class key, over all lines."""
-    sums: dict[ClassKey, int] = {}
+    """Rated quantities by class key, over all lines. Raises InvariantBroken where units of a weighted meter are not
+    those of whole tokens."""
+    sums: dict[tuple[ClassKey, int], int] = {}
     for total in totals.lines.values():
-        price = total.price
-        key = class_key(price.provider, price.model, price.token_class)
-        sums[key] = sums.get(key, 0) + total.quantity
-    return sums
+        asked = total.price.of.asked
+        key = class_key(asked.provider, asked.model, asked.name, asked.service_tier)
+        sums[(key, total.price.weight)] = sums.get((key, total.price.weight), 0) + total.quantity
+    quantities: dict[ClassKey, int] = {}
+    for (key, weight), units in sums.items():
+        quantity, rest = divmod(units, weight)
+        if rest:
+            raise InvariantBroken(f"units of {key}", units, f"a multiple of its weight, {weight}")
+        quantities[key] = quantities.get(key, 0) + quantity
+    return quantities
 
 
 def _add_line(totals: Totals, part: LineTotal) -> None:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.billing.errors import BillingError, DocumentRefused, InvariantBroken, PlanHasNoOpenTier, PlanRefused
+from lambdas.billing.errors import BillingError, DocumentRefused, InvariantBroken, PlanHasNoOpenTier
 from lambdas.billing.invoice import line_sums
 from lambdas.billing.money import format_amount, parse_amount
-from lambdas.billing.plans import KINDS, read_plan
+from lambdas.billing.plans import KINDS
 from lambdas.billing.pricing import Pricing
 from lambdas.billing.rate_cards import read_rate_card_version
 from lambdas.billing.rating import Positions, Totals, UsageRow, measure_event, rate_event
@@ -294,29 +294,6 @@ def test_prices_that_could_bill_too_little_or_two_things_are_refused(
     with pytest.raises(error) as refusal:
         read_rate_card_version("std", document)
     assert (type(refusal.value), refusal.value.field) == (error, field)
-
-
-@pytest.mark.parametrize(
-    ("charges", "field"),
-    [
-        ([], "charges"),
-        ([charge("input", "per_unit"), charge("input", "per_unit")], "charges[1].id"),
-        (
-            [charge("input", "per_unit"), charge("input", "per_unit") | {"id": "all", "meter": "tokens"}],
-            "charges[1].meter",
-        ),
-        ([charge("input", "flat")], "charges[0].kind"),
-        ([charge("input", "per_unit") | {"meter": "minutes"}], "charges[0].meter"),
-        ([charge("input", "per_unit", prices="plan")], "charges[0].prices"),
-        ([charge("output", "per_unit", included=-1)], "charges[0].included"),
-        ([charge("output", "per_unit", included="5")], "charges[0].included"),
-        ([charge("input", "per_unit")], "primary_meter"),
-    ],
-)
-def test_plans_that_could_not_be_billed_are_refused(charges: list[dict[str, Any]], field: str) -> None:
-    with pytest.raises((PlanRefused, DocumentRefused)) as refusal:
-        read_plan(plan(*charges))
-    assert refusal.value.field == field
 
 
 def test_the_contract_used_here_begins_on_the_second() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lambdas.billing.documents import RateCardVersion, read_rate_card_version
 from lambdas.billing.errors import DocumentRefused, RatesOverlap
+from lambdas.billing.rate_cards import RateCardVersion, read_rate_card_version
 from lambdas.billing.rates import check_publication, price_histories
 
 NOW = "2026-11-10T12:00:00.000000Z"

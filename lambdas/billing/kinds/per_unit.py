@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lambdas.billing.documents import Rate
 from lambdas.billing.kinds.part import Part
+from lambdas.billing.rate_cards import Rate
 
 
 def parts(rate: Rate, position: int, quantity: int, total: int) -> list[Part]:

@@ -1,0 +1,84 @@
+"""Commitments: the least amount of charges in a counting period, and the true-up to it (K7 step 8, K11).
+
+What counts are charges after discounts and before any credit. A commitment counted by billing period is shared out by
+the days it is agreed. One counted by term adds up over the invoices of the term and is trued up once, at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lambdas.billing.agreements import Agreement
+from lambdas.billing.money import format_amount, parse_amount
+from lambdas.billing.periods import months_after, prorate_amount
+from lambdas.billing.terms import Commitment
+from lambdas.billing.times import day_start
+
+
+class Committed(NamedTuple):
+    """Where a commitment by term stands after this invoice: `[start, end)` of the term, what counts so far, in
+    10**-18. `ends` is true where the term ends with this period."""
+
+    commitment: Commitment
+    start: str
+    end: str
+    counted: int
+    ends: bool
+
+
+class TrueUp(NamedTuple):
+    """What is missing to a commitment, in 10**-18, and how it was found."""
+
+    amount: int
+    arithmetic: str
+
+
+def committed_of(agreement: Agreement, counted: int, carried: Mapping[str, Any] | None) -> Committed | None:
+    """The running commitment by term with `counted` of this invoice added; None where the contract has none.
+
+    The first term begins with the contract version that states it; the next one where the last ended.
+    """
+    if not agreement.stretches:
+        return None
+    commitment = agreement.last.contract.commitment
+    if commitment is None or commitment.months is None:
+        return None
+    before = (carried or {}).get("committed")
+    start, so_far = day_start(agreement.last.contract.effective_from), 0
+    if before is not None:
+        start, so_far = day_start(before["from"]), parse_amount(before["exact"])
+    end = months_after(start, commitment.months)
+    return Committed(commitment, start, end, so_far + counted, ends=end <= agreement.period.end)
+
+
+def carried_on(committed: Committed) -> dict[str, str]:
+    """What the next invoice must know of it."""
+    if committed.ends:
+        return {"from": committed.end[:10], "exact": "0"}
+    return {"from": committed.start[:10], "exact": format_amount(committed.counted)}
+
+
+def true_up(agreement: Agreement, counted: int, committed: Committed | None) -> TrueUp | None:
+    """What this invoice must add to reach the commitment; None where nothing is missing or it is not due yet."""
+    if committed is not None:
+        return _missing(committed.commitment.amount, committed.counted, "") if committed.ends else None
+    total, days = 0, 0
+    for stretch in agreement.stretches:
+        commitment = stretch.contract.commitment
+        if commitment is not None and commitment.months is None:
+            total += commitment.amount * stretch.days
+            days += stretch.days
+    if not days:
+        return None
+    due = total // agreement.days if total % agreement.days == 0 else prorate_amount(total, 1, agreement.days)
+    share = "" if days == agreement.days else f" (for {days} of {agreement.days} days)"
+    return _missing(due, counted, share)
+
+
+def _missing(due: int, counted: int, share: str) -> TrueUp | None:
+    missing = due - counted
+    if missing <= 0:
+        return None
+    arithmetic = f"{format_amount(due)}{share} - {format_amount(counted)} = {format_amount(missing)}"
+    return TrueUp(missing, arithmetic)

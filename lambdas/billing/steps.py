@@ -1,0 +1,233 @@
+"""The order of the steps from counted usage to the lines of an invoice (K7), in one function: `settle`.
+
+Excluding, counting, included usage and price kinds happen event by event in `rating`. Here follow, over whole lines:
+base fees, minimum and maximum per charge, percentage discounts, fixed discounts, and the true-up to a commitment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lambdas.billing.agreements import Agreement, Stretch
+from lambdas.billing.classes import class_order
+from lambdas.billing.commitments import Committed, committed_of, true_up
+from lambdas.billing.fees import Fee, Recognised, advance_of, fees_of, recognised_of
+from lambdas.billing.lines import INCLUDED, LinePrice
+from lambdas.billing.money import format_amount, multiply, parse_amount
+from lambdas.billing.periods import prorate_amount
+from lambdas.billing.plans import Charge
+from lambdas.billing.rating import Totals
+from lambdas.billing.terms import Discount
+
+USAGE = "usage"
+FEE = "fee"
+
+
+class Line(NamedTuple):
+    """One legal line before rounding; `amount` is exact, in 10**-18, and negative where it lowers the bill.
+
+    `source` says what it comes from: `usage` has `price`, quantity, events and blocks; `fee` has `fee`; `minimum`,
+    `maximum`, `discount` and `commitment` have no events, and their cause is a clause of plan or contract.
+    """
+
+    key: str
+    source: str
+    charge: str
+    account: str
+    contract_version: int
+    amount: int
+    cause: str
+    arithmetic: str
+    price: LinePrice | None = None
+    quantity: int = 0
+    events: int = 0
+    blocks: int | None = None
+    fee: Fee | None = None
+
+
+class Settlement(NamedTuple):
+    """The lines of an invoice in legal order, and what it tells the next one and the journal."""
+
+    lines: tuple[Line, ...]
+    advance: list[dict[str, Any]]
+    recognised: list[Recognised]
+    committed: Committed | None
+
+
+def settle(agreement: Agreement, totals: Totals, carried: Mapping[str, Any] | None) -> Settlement:
+    """Steps 3 to 8 of K7 for a whole period: everything before credits and tax.
+
+    `carried` is what the account's previous invoice says that this one must know; None where there is nothing. Raises
+    RateMissing for a charge that is due and has no price, InvalidAmount for a percentage that is not exact.
+    """
+    order = _charge_order(agreement)
+    fees = fees_of(agreement, carried)
+    lines = _in_order([*_usage_lines(totals), *map(_fee_line, fees)], order)
+    lines = _in_order([*lines, *_limit_lines(lines, agreement)], order)
+    percent = _percent_lines(lines, agreement)
+    fixed = _fixed_lines([*lines, *percent], agreement)
+    counted = sum(line.amount for line in (*lines, *percent, *fixed))
+    committed = committed_of(agreement, counted, carried)
+    missing = true_up(agreement, counted, committed)
+    raised = [] if missing is None else [_true_up_line(missing.amount, missing.arithmetic, agreement)]
+    return Settlement((*lines, *percent, *fixed, *raised), advance_of(fees), recognised_of(fees, carried), committed)
+
+
+def _charge_order(agreement: Agreement) -> dict[str, int]:
+    """Where the lines of each charge stand: in the order of the plans, those of earlier stretches first."""
+    order: dict[str, int] = {}
+    for stretch in (*agreement.stretches, agreement.following):
+        for charge in stretch.plan.charges:
+            order.setdefault(charge.id, len(order))
+    return order
+
+
+def _in_order(lines: Iterable[Line], order: Mapping[str, int]) -> list[Line]:
+    """By charge; usage by provider, model, class, start of the price, contract version, service tier, prompt size,
+    tier, attribute; then fees by day; then minimum and maximum."""
+
+    def place(line: Line) -> tuple[Any, ...]:
+        price = line.price
+        if price is None:
+            return order[line.charge], (1, "") if line.fee is not None else (2, "")
+        asked, tier = price.of.asked, int(price.tier) if price.tier not in (None, INCLUDED) else 0
+        return (
+            order[line.charge], (0, asked.provider), asked.model, class_order(asked.name), price.dated.start,
+            price.of.contract_version, asked.service_tier, price.dated.rate.key.prompt_above, tier,
+            price.attribute or "", line.key,
+        )  # fmt: skip
+
+    return sorted(lines, key=place)
+
+
+def _usage_lines(totals: Totals) -> list[Line]:
+    lines = []
+    for total in totals.lines.values():
+        price = total.price
+        account = f"revenue:{price.charge.revenue}"
+        lines.append(
+            Line(
+                price.key,
+                USAGE,
+                price.charge.id,
+                account,
+                price.of.contract_version,
+                total.amount,
+                "",
+                "",
+                price,
+                total.quantity,
+                total.events,
+                total.blocks,
+            )  # fmt: skip
+        )
+    return lines
+
+
+def _fee_line(fee: Fee) -> Line:
+    if fee.unused:
+        cause = f"days of {fee.charge} that were billed in advance and are not used"
+        account = f"deferred:{fee.charge}"
+    else:
+        cause = f"base fee {fee.charge}, {'in advance' if fee.ahead else 'for days of this period'}"
+        account = f"{'deferred' if fee.ahead else 'revenue'}:{fee.charge}"
+    key = f"{fee.charge}|{fee.rate_version}|{fee.start[:10]}{'|unused' if fee.unused else ''}"
+    return Line(key, FEE, fee.charge, account, fee.contract_version, fee.amount, cause, fee.arithmetic, fee=fee)
+
+
+def _limit_lines(lines: Sequence[Line], agreement: Agreement) -> list[Line]:
+    """Step 5. What brings a charge up to its minimum, or down to its maximum; both for the days it is agreed."""
+    found = []
+    for charge_id, stretches in _limited(agreement).items():
+        charge = _charge_of(stretches[-1], charge_id)
+        charged = sum(line.amount for line in lines if line.charge == charge_id)
+        for name, sign in (("minimum", 1), ("maximum", -1)):
+            bounds = [(text, s) for s in stretches if (text := getattr(_charge_of(s, charge_id), name)) is not None]
+            if not bounds:
+                continue
+            total = sum(parse_amount(text) * stretch.days for text, stretch in bounds)
+            bound = total // agreement.days if total % agreement.days == 0 else prorate_amount(total, 1, agreement.days)
+            difference = bound - charged
+            if difference * sign > 0:
+                cause = f"charge {charge_id} has a {name} of {format_amount(bound)} in this period"
+                arithmetic = f"{format_amount(bound)} - {format_amount(charged)} = {format_amount(difference)}"
+                account, version = f"revenue:{charge.revenue}", stretches[-1].contract.version
+                found.append(
+                    Line(f"{charge_id}|{name}", name, charge_id, account, version, difference, cause, arithmetic)
+                )
+    return found
+
+
+def _limited(agreement: Agreement) -> dict[str, list[Stretch]]:
+    """Stretches by charge, for charges with a minimum or a maximum."""
+    found: dict[str, list[Stretch]] = {}
+    for stretch in agreement.stretches:
+        for charge in stretch.plan.charges:
+            if charge.minimum is not None or charge.maximum is not None:
+                found.setdefault(charge.id, []).append(stretch)
+    return found
+
+
+def _charge_of(stretch: Stretch, charge_id: str) -> Charge:
+    return next(charge for charge in stretch.plan.charges if charge.id == charge_id)
+
+
+def _percent_lines(lines: Sequence[Line], agreement: Agreement) -> list[Line]:
+    """Step 6. Each percentage counts from usage charges as they are after step 5, those of its own contract version."""
+    found: list[Line] = []
+    for stretch, discount in _discounts(agreement):
+        if discount.percent is None:
+            continue
+        base = sum(
+            line.amount
+            for line in lines
+            if line.source != FEE
+            and line.contract_version == stretch.contract.version
+            and (not discount.charges or line.charge in discount.charges)
+        )
+        taken = sum(-line.amount for line in found if line.contract_version == stretch.contract.version)
+        amount = min(multiply(base, discount.percent, f"discount {discount.id}"), max(0, base - taken))
+        if amount > 0:
+            share = format_amount(discount.percent)
+            scope = ", ".join(discount.charges) or "usage"
+            arithmetic = f"-{share} x {format_amount(base)} = {format_amount(-amount)}"
+            found.append(_discount_line(discount, stretch, amount, f"{share} off {scope}", arithmetic))
+    return found
+
+
+def _fixed_lines(lines: Sequence[Line], agreement: Agreement) -> list[Line]:
+    """Step 7. Fixed discounts, for the days they are agreed; never more than there is to pay."""
+    found: list[Line] = []
+    for stretch, discount in _discounts(agreement):
+        if discount.amount is None:
+            continue
+        share = prorate_amount(discount.amount, stretch.days, agreement.days)
+        amount = min(share, max(0, sum(line.amount for line in (*lines, *found))))
+        if amount > 0:
+            days = "" if stretch.days == agreement.days else f" x {stretch.days}/{agreement.days}"
+            arithmetic = f"-{format_amount(discount.amount)}{days} = {format_amount(-amount)}"
+            if amount != share:
+                arithmetic = (
+                    f"-{format_amount(discount.amount)}{days}, at most what is charged: {format_amount(-amount)}"
+                )
+            cause = f"fixed discount {discount.id}"
+            found.append(_discount_line(discount, stretch, amount, cause, arithmetic))
+    return found
+
+
+def _discounts(agreement: Agreement) -> list[tuple[Stretch, Discount]]:
+    return [(stretch, discount) for stretch in agreement.stretches for discount in stretch.contract.discounts]
+
+
+def _discount_line(discount: Discount, stretch: Stretch, amount: int, cause: str, arithmetic: str) -> Line:
+    version = stretch.contract.version
+    key = f"{discount.id}|discount|contract@{version}"
+    return Line(key, "discount", discount.id, "contra_revenue:discount", version, -amount, cause, arithmetic)
+
+
+def _true_up_line(amount: int, arithmetic: str, agreement: Agreement) -> Line:
+    version = agreement.last.contract.version
+    cause = f"contract version {version} commits to a least amount"
+    key = f"commitment|contract@{version}"
+    return Line(key, "commitment", "commitment", "revenue:commitment", version, amount, cause, arithmetic)
