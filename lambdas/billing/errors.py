@@ -43,12 +43,32 @@ class PlanRefused(DocumentRefused):
     """A plan that could not be billed or proved as written."""
 
 
+class UnitsMixed(PlanRefused):
+    """A meter or a pool would add things of different units, such as tokens and calls (R1)."""
+
+
+class MixedStories(PlanRefused):
+    """A plan promises predictable spend and leaves the customer with variable cost (R13)."""
+
+
+class CliffAboveLimit(DocumentRefused):
+    """One more unit could raise the bill by more than the plan declares (R9)."""
+
+
 class RatesOverlap(DocumentRefused):
     """A rate card version would give a moment two prices, or change a price that was in force."""
 
 
 class AccountParked(BillingError):
     """An account has events that no price covers; it cannot be invoiced until a price is published."""
+
+
+class EarlierPeriodOpen(BillingError):
+    """An invoice goes on from the one of the month before, and months were not billed in that order."""
+
+
+class RateMissing(BillingError):
+    """A charge that is due has no price: the account cannot be invoiced until one is published."""
 
 
 class InvariantBroken(BillingError):

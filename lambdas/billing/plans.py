@@ -6,78 +6,34 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from lambdas.billing.classes import CLASSES, INPUT_CLASSES, OUTPUT_CLASSES
-from lambdas.billing.errors import PlanRefused
-from lambdas.billing.fields import NAME, check_choice, check_match, check_text, closed, version_of
-from lambdas.billing.usage import MAX_QUANTITY
+from lambdas.billing.charges import KINDS, Charge, Pool, read_charges
+from lambdas.billing.controls import read_controls
+from lambdas.billing.errors import DocumentRefused, MixedStories, PlanRefused
+from lambdas.billing.fields import NAME, check_choice, check_match, check_text, closed, currency_of, version_of
+from lambdas.billing.meters import METERS, read_classes, read_meters
+from lambdas.billing.models.base_included import BASE_INCLUDED
+from lambdas.billing.models.blended_unit import BLENDED_UNIT
+from lambdas.billing.models.custom import CUSTOM
+from lambdas.billing.models.hybrid import HYBRID
+from lambdas.billing.models.prepaid_credits import PREPAID_CREDITS
+from lambdas.billing.models.pure_token import PURE_TOKEN
+from lambdas.billing.models.template import Template
+from lambdas.billing.pools import with_pools
 
-METERS = {
-    "input": INPUT_CLASSES,
-    "output": OUTPUT_CLASSES,
-    "tokens": (*INPUT_CLASSES, *OUTPUT_CLASSES),
-    "calls": ("call",),
+__all__ = ["BEARERS", "KINDS", "METERS", "MODELS", "POSTURES", "Charge", "Plan", "Pool", "read_plan"]
+
+MODELS = {
+    "pure_token": PURE_TOKEN,
+    "base_included": BASE_INCLUDED,
+    "blended_unit": BLENDED_UNIT,
+    "hybrid": HYBRID,
+    "prepaid_credits": PREPAID_CREDITS,
+    "custom": CUSTOM,
 }
-"""Meters: named sums over disjoint classes of one unit."""
-
-KINDS = ("per_unit", "package", "graduated", "volume")
-MAX_CHARGES = 20
 POSTURES = ("predictable", "variable")
 BEARERS = ("customer", "seller")
-
-
-class Pool(NamedTuple):
-    """Included usage that several charges share: `quantity` units, or `amount` of money in 10**-18; the other is
-    None."""
-
-    id: str
-    charges: tuple[str, ...]
-    quantity: int | None
-    amount: int | None
-
-
-class Charge(NamedTuple):
-    """A priced rule of a plan: which meter, priced how, after how many included units per period.
-
-    `prices` says where its prices stand: `class` (the rate card has one for each class of each model), `charge` (one
-    price, or one set of tiers, for all that the meter counts) or `cost` (pass-through: the contract's cost card, by
-    class). A flat charge has no meter and no classes.
-    """
-
-    id: str
-    meter: str
-    classes: tuple[str, ...]
-    kind: str
-    prices: str = "class"
-    included: int = 0
-    weights: Mapping[str, int] = MappingProxyType({})
-    """Units that one of a class counts for, by class; empty where every class counts one."""
-    service_tiers: tuple[str, ...] = ()
-    """Filter: the service tiers it is for; empty for all."""
-    providers: tuple[str, ...] = ()
-    """Filter: the providers it is for; empty for all."""
-    minimum: str | None = None
-    maximum: str | None = None
-    timing: str = ""
-    """Of a flat charge: `advance` or `arrears`."""
-    markup: str | None = None
-    """Of a pass-through charge: what the provider's cost is multiplied by, such as 1.20."""
-    pool: Pool | None = None
-
-    @property
-    def positional(self) -> bool:
-        """True where the price of a unit depends on how many came before it in the period (K8)."""
-        return self.kind in ("package", "graduated", "volume") or self.included > 0 or self.pool is not None
-
-    @property
-    def unit(self) -> str:
-        if self.weights:
-            return "unit"
-        return CLASSES[self.classes[0]].unit if self.classes else "period"
-
-    @property
-    def revenue(self) -> str:
-        """What its revenue account is named after: the meter, or the charge itself where it counts nothing."""
-        return self.meter or self.id
+FUNDINGS = ("invoiced", "prepaid")
+_COMMON = frozenset({"id", "version", "name", "model", "posture", "volatility_bearer"})
 
 
 class Plan(NamedTuple):
@@ -111,60 +67,86 @@ class Plan(NamedTuple):
 
 
 def read_plan(document: Any) -> Plan:
-    """A plan. `pure_token` (R9.1) expands to one charge for input and one for output; `custom` lists its charges.
+    """A plan of any model, with its charges. What could not be billed or proved as written is refused.
 
-    Raises PlanRefused for a plan that could not be billed: two charges for one class, an unknown meter or kind.
+    Raises PlanRefused (two charges for one class, pools that do not fit, money without a currency), UnitsMixed for
+    tokens added to calls, MixedStories, UnknownClass, InvalidAmount, DocumentRefused for what is not well formed.
     """
-    custom = isinstance(document, dict) and document.get("model") == "custom"
-    own = {"primary_meter", "charges"} if custom else set[str]()
-    fields = closed(document, required={"id", "version", "name", "model", "posture", "volatility_bearer", *own})
+    template = _template_of(document)
+    fields = closed(
+        document,
+        required=_COMMON | template.required,
+        optional={"currency", "refused", *template.optional},
+    )
     check_match(fields, "id", NAME, "letters, digits, '.', '_', '-'")
     version = version_of(fields)
     check_text(fields, "name")
     check_choice(fields, "posture", POSTURES)
     check_choice(fields, "volatility_bearer", BEARERS)
-    told = {"posture": fields["posture"], "volatility_bearer": fields["volatility_bearer"]}
-    if custom:
-        charges, primary = _charges(fields["charges"]), fields["primary_meter"]
-        if primary not in {charge.meter for charge in charges}:
-            raise PlanRefused("primary_meter", primary, "the meter of one of the plan's charges")
-        return Plan(fields["id"], version, fields["name"], "custom", primary, "invoiced", charges, **told)
-    if fields["model"] != "pure_token":
-        raise PlanRefused("model", fields["model"], 'the models offered so far are "pure_token" and "custom"')
-    charges = (
-        Charge("input", "input", INPUT_CLASSES, "per_unit"),
-        Charge("output", "output", OUTPUT_CLASSES, "per_unit"),
+    currency = currency_of(fields) if "currency" in fields else None
+    refused = read_classes(fields["refused"], "refused") if "refused" in fields else ()
+
+    expanded = template.expand(fields)
+    check_choice({"funding": expanded.funding}, "funding", FUNDINGS)
+    meters = read_meters(expanded.meters)
+    charges = with_pools(read_charges(expanded.charges, meters, currency), expanded.pools, currency)
+    controls = read_controls(
+        expanded.controls,
+        required=template.controls,
+        optional=template.may_control,
+        currency=currency,
+        at=expanded.controls_at,
     )
-    return Plan(fields["id"], version, fields["name"], "pure_token", "output", "invoiced", charges, **told)
+    plan = Plan(
+        id=fields["id"], version=version, name=fields["name"], model=fields["model"],
+        primary_meter=expanded.primary_meter, funding=expanded.funding, charges=charges, currency=currency,
+        posture=fields["posture"], volatility_bearer=fields["volatility_bearer"],
+        controls=MappingProxyType(controls), refused=refused,
+    )  # fmt: skip
+    _check_primary_meter(plan)
+    _check_funding(plan)
+    _check_story(plan)
+    return plan
 
 
-def _charges(entries: Any) -> tuple[Charge, ...]:
-    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_CHARGES:
-        raise PlanRefused("charges", entries, f"a list of 1 to {MAX_CHARGES} charges")
-    charges: list[Charge] = []
-    counted: dict[str, str] = {}
-    for position, entry in enumerate(entries):
-        charge = _charge(entry, f"charges[{position}]")
-        if any(charge.id == other.id for other in charges):
-            raise PlanRefused(f"charges[{position}].id", charge.id, "each charge has an id of its own")
-        for name in charge.classes:
-            if name in counted:
-                raise PlanRefused(
-                    f"charges[{position}].meter", charge.meter, f"class {name} is already charged by {counted[name]}"
-                )
-            counted[name] = charge.id
-        charges.append(charge)
-    return tuple(charges)
+def _template_of(document: Any) -> Template:
+    if not isinstance(document, Mapping):
+        raise DocumentRefused("body", document, "an object: a plan of one of the models")
+    if "model" not in document:
+        raise DocumentRefused("model", None, "required")
+    model = document["model"]
+    if not isinstance(model, str) or model not in MODELS:
+        raise PlanRefused("model", model, f"one of the models {', '.join(MODELS)}")
+    return MODELS[model]
 
 
-def _charge(entry: Any, at: str) -> Charge:
-    fields = closed(entry, required={"id", "meter", "kind", "prices"}, optional={"included"}, at=f"{at}.")
-    check_match(fields, "id", NAME, "letters, digits, '.', '_', '-'", at=f"{at}.")
-    check_choice(fields, "meter", tuple(METERS), at=f"{at}.")
-    check_choice(fields, "kind", KINDS, at=f"{at}.")
-    check_choice(fields, "prices", ("class", "charge"), at=f"{at}.")
-    included = fields.get("included", 0)
-    if type(included) is not int or not 0 <= included <= MAX_QUANTITY:
-        raise PlanRefused(f"{at}.included", included, f"whole units of the meter, 0 to {MAX_QUANTITY}")
-    classes = METERS[fields["meter"]]
-    return Charge(fields["id"], fields["meter"], classes, fields["kind"], fields["prices"], included)
+def _check_primary_meter(plan: Plan) -> None:
+    """R8: a plan names exactly one."""
+    if type(plan.primary_meter) is not str or plan.primary_meter not in {
+        charge.meter for charge in plan.charges if charge.meter
+    }:
+        raise PlanRefused("primary_meter", plan.primary_meter, "the meter of one of the plan's charges")
+
+
+def _check_funding(plan: Plan) -> None:
+    """With a volume price one more unit can lower the bill: credits that were burned would have to come back."""
+    if plan.funding != "prepaid":
+        for name in ("low_balance", "burn_order"):
+            if name in plan.controls:
+                raise PlanRefused(f"controls.{name}", plan.controls[name], "only for a plan that is prepaid")
+        return
+    for charge in plan.charges:
+        if charge.kind == "volume":
+            raise PlanRefused("funding", f"prepaid with {charge.id}", "a volume price cannot be prepaid; graduated can")
+
+
+def _check_story(plan: Plan) -> None:
+    """Refuse mixing the two stories: predictable spend for a customer who bears variable cost (R13)."""
+    if plan.posture != "predictable":
+        return
+    remedy = 'a plan with variable cost for the customer has the posture "variable"'
+    if plan.volatility_bearer == "customer":
+        raise MixedStories("posture", "predictable while the customer bears volatility", remedy)
+    for charge in plan.charges:
+        if charge.kind == "pass_through":
+            raise MixedStories("posture", f"predictable while {charge.id} passes the provider's cost through", remedy)
