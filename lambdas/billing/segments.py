@@ -94,7 +94,17 @@ def read_segment(segment: Segment) -> list[StoredEvent]:
 
 def row_of(event: UsageEvent, revision: int = 0) -> UsageRow:
     """The rating row of a checked event."""
-    return UsageRow(event.time, event.source, event.id, revision, event.provider, event.model, event.quantities)
+    return UsageRow(
+        event.time,
+        event.source,
+        event.id,
+        revision,
+        event.provider,
+        event.model,
+        event.quantities,
+        event.service_tier,
+        event.attributes,
+    )
 
 
 def usage_line(event: StoredEvent, segment_key: str, received_at: str) -> str:

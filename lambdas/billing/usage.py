@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeGuard
 
 from lambdas.billing.canonical import canonical_json, encode_string
+from lambdas.billing.classes import STANDARD, TIERS, TOOL_CALL, TOOL_NAME
 from lambdas.billing.errors import EventRejected, InvalidTime
 from lambdas.billing.strict_json import Duplicated, NotAnInteger, TooDeep
 from lambdas.billing.times import canonical_time
@@ -27,7 +28,8 @@ MODEL_RULE = f"1 to {MAX_MODEL_LENGTH} printable characters without '|'"
 
 CUSTOMER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 PROVIDER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
-CLASS_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+CLASS_NAME = re.compile(rf"[a-z][a-z0-9_]{{0,63}}|{TOOL_CALL}{TOOL_NAME}", re.ASCII)
+_ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,64}", re.ASCII)
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -46,11 +48,14 @@ _KNOWN = frozenset(
         "data_base64",
     }
 )
-_DATA = frozenset({"provider", "model", "quantities", "attributes"})
+_DATA = frozenset({"provider", "model", "service_tier", "quantities", "attributes"})
 
 
 class UsageEvent(NamedTuple):
-    """The usage of one request as it will be billed. `time` is canonical; `content_hash` is hex SHA-256 (D1)."""
+    """The usage of one request as it will be billed. `time` is canonical; `content_hash` is hex SHA-256 (D1).
+
+    `service_tier` is how the provider served it, one of `classes.TIERS`; standard where the event does not say.
+    """
 
     customer: str
     source: str
@@ -61,6 +66,7 @@ class UsageEvent(NamedTuple):
     quantities: dict[str, int]
     attributes: dict[str, str]
     content_hash: str
+    service_tier: str = STANDARD
 
 
 def read_event(value: Any, key_customer: str | None) -> UsageEvent:
@@ -98,10 +104,10 @@ def read_event(value: Any, key_customer: str | None) -> UsageEvent:
     if "data_base64" in value:
         raise EventRejected("data_base64", "present", "send usage as a JSON object in data")
     data = value.get("data")
-    provider, model, quantities, attributes = _data(data)
+    provider, model, quantities, attributes, tier = _data(data)
     content = canonical_json([EVENT_TYPE, customer, data])
     digest = hashlib.sha256(content.encode()).hexdigest()
-    return UsageEvent(customer, source, identity, time, provider, model, quantities, attributes, digest)
+    return UsageEvent(customer, source, identity, time, provider, model, quantities, attributes, digest, tier)
 
 
 def is_model(text: object) -> TypeGuard[str]:
@@ -163,7 +169,7 @@ def _check_extensions(value: Mapping[str, Any]) -> None:
             raise EventRejected(name, item, f"at most {MAX_NAME_LENGTH} characters, no control characters")
 
 
-def _data(data: Any) -> tuple[str, str, dict[str, int], dict[str, str]]:
+def _data(data: Any) -> tuple[str, str, dict[str, int], dict[str, str], str]:
     if not isinstance(data, dict):
         raise EventRejected("data", data, "required: an object with provider, model and quantities")
     if isinstance(data, Duplicated):
@@ -183,7 +189,12 @@ def _data(data: Any) -> tuple[str, str, dict[str, int], dict[str, str]]:
     model = data.get("model")
     if not is_model(model):
         raise EventRejected("data.model", model, f"required: {MODEL_RULE}")
-    return provider, model, _quantities(data.get("quantities")), _attributes(data.get("attributes"))
+    tier = data.get("service_tier")
+    if tier is None:
+        tier = STANDARD
+    elif tier not in TIERS:
+        raise EventRejected("data.service_tier", tier, f"one of {', '.join(TIERS)}; without it, {STANDARD}")
+    return provider, model, _quantities(data.get("quantities")), _attributes(data.get("attributes")), tier
 
 
 def _quantities(quantities: Any) -> dict[str, int]:
@@ -202,7 +213,10 @@ def _quantities(quantities: Any) -> dict[str, int]:
             )
         if not CLASS_NAME.fullmatch(name):
             raise EventRejected(
-                f"data.quantities.{name}", quantity, "class names are lower-case letters, digits and '_'"
+                f"data.quantities.{name}",
+                quantity,
+                "class names are lower-case letters, digits and '_'; calls of a tool are tool_call: and its name of at "
+                "most 56 lower-case letters, digits, '_', '.', '-'",
             )
     return quantities
 
@@ -215,7 +229,7 @@ def _attributes(attributes: Any) -> dict[str, str]:
     if isinstance(attributes, Duplicated):
         raise EventRejected(f"data.attributes.{attributes.key}", "more than once", "give each attribute once")
     for name, text in attributes.items():
-        if not CLASS_NAME.fullmatch(name):
+        if not _ATTRIBUTE_NAME.fullmatch(name):
             raise EventRejected(
                 f"data.attributes.{name}", text, "attribute names are lower-case letters, digits and '_'"
             )

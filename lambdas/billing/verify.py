@@ -360,7 +360,7 @@ class _Segments:
             raise differs(file, "received", first_received_at, received_at, row)
         usage = event.row
         events.append((usage.source, usage.id, usage.revision, event.payload_sha256))
-        add_quantities(sums, usage.provider, usage.model, usage.quantities)
+        add_quantities(sums, usage.provider, usage.model, usage.quantities, usage.service_tier)
         if len(events) == frozen["events"]:
             expected = {"digest": segment_digest(received_at, events), "events": len(events), "sums": sums}
             for field, value in expected.items():

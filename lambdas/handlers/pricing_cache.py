@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from lambdas.billing.documents import Contract
 from lambdas.billing.plans import read_plan
 from lambdas.billing.pricing import Pricing, Unpriced
+from lambdas.billing.rating import ClassKey, split_class_key
 from lambdas.billing.times import day_start
 from lambdas.billing.usage import UsageEvent
 from lambdas.store.catalogue import Catalogue
@@ -43,7 +44,18 @@ class Tariff(NamedTuple):
         if event.time < self.starts[0]:
             return None  # rating excludes it as before activation; it waits for no price
         pricing = self.pricings[bisect_right(self.starts, event.time) - 1]
-        return pricing.unpriced(event.provider, event.model, event.quantities, event.time)
+        return pricing.unpriced(event.provider, event.model, event.quantities, event.time, event.service_tier)
+
+    def unpriced_class(self, customer: str, day: str, key: ClassKey) -> Unpriced | None:
+        """Why usage of this class on this UTC day would be parked if it were rated now; None when it has a price.
+
+        Prices change at 00:00 UTC only (K9), so one look answers for the sum of a day. It asks for one unit: a price
+        may depend on the size of a request, and a sum is not the size of one.
+        """
+        provider, model, token_class, service_tier = split_class_key(key)
+        return self.unpriced(
+            UsageEvent(customer, "", "", day_start(day), provider, model, {token_class: 1}, {}, "", service_tier)
+        )
 
 
 class PricingCache:

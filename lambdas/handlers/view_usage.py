@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from lambdas.billing.classes import CLASS_ORDER, CLASSES
+from lambdas.billing.classes import TIERS, class_of, class_order
 from lambdas.billing.errors import DocumentRefused
+from lambdas.billing.rating import split_class_key
 from lambdas.billing.times import day_start, month_period
-from lambdas.billing.usage import UsageEvent
 from lambdas.handlers import runtime, stores
 from lambdas.handlers.entry import http_entry
 from lambdas.handlers.pricing_cache import Tariff, load_tariff
 from lambdas.handlers.problems import Response
 from lambdas.handlers.requests import caller_of, path_parameter, query_parameter
-from lambdas.store.usage_items import NO_COUNTERS, DayCounters, merge_counters
+from lambdas.store.usage_items import NO_COUNTERS, DayCounters, merge_counters, model_key
 
 MAX_DAYS = 366
 
@@ -46,30 +46,32 @@ def view_usage(
 
 
 def _models(counted: DayCounters) -> list[dict[str, Any]]:
-    models: dict[str, dict[str, int]] = {}
+    found: dict[tuple[str, str, int], dict[str, int]] = {}
     for key, quantity in counted.quantities.items():
-        model, _, token_class = key.rpartition("|")
-        models.setdefault(model, {})[token_class] = quantity
+        provider, model, token_class, tier = split_class_key(key)
+        found.setdefault((provider, model, TIERS.index(tier)), {})[token_class] = quantity
     return [
         {
-            "provider": model.partition("/")[0],
-            "model": model.partition("/")[2],
-            "events": counted.model_events.get(model, 0),
-            "quantities": dict(sorted(classes.items(), key=lambda item: (CLASS_ORDER.get(item[0], 99), item[0]))),
-            "tokens": sum(n for name, n in classes.items() if name in CLASSES and CLASSES[name].unit == "token"),
+            "provider": provider,
+            "model": model,
+            "service_tier": TIERS[tier],
+            "events": counted.model_events.get(model_key(provider, model, TIERS[tier]), 0),
+            "quantities": dict(sorted(classes.items(), key=lambda item: class_order(item[0]))),
+            "tokens": sum(quantity for name, quantity in classes.items() if _is_token(name)),
         }
-        for model, classes in sorted(models.items())
+        for (provider, model, tier), classes in sorted(found.items())
     ]
 
 
+def _is_token(name: str) -> bool:
+    token_class = class_of(name)
+    return token_class is not None and token_class.unit == "token"
+
+
 def _unpriced(customer: str, day: str, counted: DayCounters, tariff: Tariff) -> list[dict[str, str]]:
-    """Prices change at 00:00 UTC only (K9), so one look per day, model and class says which usage has none."""
     found = []
     for key, quantity in sorted(counted.quantities.items()):
-        model, _, token_class = key.rpartition("|")
-        provider, _, name = model.partition("/")
-        asked = UsageEvent(customer, "", "", day_start(day), provider, name, {token_class: quantity}, {}, "")
-        reason = tariff.unpriced(asked)
+        reason = tariff.unpriced_class(customer, day, key) if quantity else None
         if reason is not None:
             found.append({"class": key, "reason": reason.code, "detail": reason.detail})
     return found

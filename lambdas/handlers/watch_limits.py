@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lambdas.billing.times import day_start
-from lambdas.billing.usage import UsageEvent
+from lambdas.billing.rating import split_class_key
 from lambdas.handlers import runtime, stores
 from lambdas.handlers.entry import count, task_entry
 from lambdas.handlers.pricing_cache import Tariff, load_tariff
@@ -22,7 +21,7 @@ def watch_limits(images: Iterable[Mapping[str, Any]], *, catalogue: Catalogue, o
     """Record and deliver the alerts that these counter items call for; answers how many were delivered.
 
     Works on levels: the same image, an older one, or one delivered twice leads to the same recorded alerts. An alert
-    of parked usage is one per customer, month, model and class, at the first price that is missing.
+    of parked usage is one per customer, month, model, class and service tier, at the first price that is missing.
     """
     delivered = 0
     tariffs: dict[str, Tariff] = {}
@@ -45,19 +44,18 @@ def parked_alerts(customer: str, day: str, counted: DayCounters, tariff: Tariff)
     for key, quantity in sorted(counted.quantities.items()):
         if not quantity:
             continue
-        model, _, token_class = key.rpartition("|")
-        provider, _, name = model.partition("/")
-        asked = UsageEvent(customer, "", "", day_start(day), provider, name, {token_class: quantity}, {}, "")
-        reason = tariff.unpriced(asked)
+        reason = tariff.unpriced_class(customer, day, key)
         if reason is not None:
+            named = split_class_key(key)
             identity = f"{PARKED}|{customer}|{day[:7]}|{key}"
             detail = {
                 "customer": customer,
                 "period": day[:7],
                 "first_day": day,
-                "provider": provider,
-                "model": name,
-                "class": token_class,
+                "provider": named.provider,
+                "model": named.model,
+                "class": named.token_class,
+                "service_tier": named.service_tier,
                 "reason": reason.code,
                 "detail": reason.detail,
                 "remedy": "publish a price for it; it may begin in the past of a period that is not billed yet",

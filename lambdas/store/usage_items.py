@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lambdas.billing.canonical import canonical_json
+from lambdas.billing.classes import STANDARD
 from lambdas.billing.rating import ClassKey, add_quantities
 from lambdas.billing.segments import Segment
 from lambdas.billing.usage import UsageEvent
@@ -49,7 +50,7 @@ class SegmentHead(NamedTuple):
 
 
 class DayCounters(NamedTuple):
-    """Accepted quantities of one UTC day: all events, events by `provider/model`, quantities by class key."""
+    """Accepted quantities of one UTC day: all events, events by `model_key`, quantities by class key."""
 
     events: int
     model_events: dict[str, int]
@@ -59,12 +60,18 @@ class DayCounters(NamedTuple):
 NO_COUNTERS = DayCounters(0, {}, {})
 
 
+def model_key(provider: str, model: str, service_tier: str) -> str:
+    """`provider/model`, and `provider/model|batch` for a service tier that is not standard."""
+    name = f"{provider}/{model}"
+    return name if service_tier == STANDARD else f"{name}|{service_tier}"
+
+
 def count_events(counted: DayCounters, events: Sequence[UsageEvent]) -> DayCounters:
     models, quantities = dict(counted.model_events), dict(counted.quantities)
     for event in events:
-        model = f"{event.provider}/{event.model}"
+        model = model_key(event.provider, event.model, event.service_tier)
         models[model] = models.get(model, 0) + 1
-        add_quantities(quantities, event.provider, event.model, event.quantities)
+        add_quantities(quantities, event.provider, event.model, event.quantities, event.service_tier)
     return DayCounters(counted.events + len(events), models, quantities)
 
 

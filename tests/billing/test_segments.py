@@ -11,7 +11,7 @@ from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.rating import Totals, rate_event
 from lambdas.billing.segments import StoredEvent, make_segment, read_raw, read_rows, read_segment, row_of, usage_line
 from lambdas.billing.usage import read_event
-from tests.billing.month import pricing_of, sample_events, stored
+from tests.billing.month import pricing_of, raw_event, sample_events, stored
 
 RECEIVED = "2026-11-16T18:15:47.000000Z"
 
@@ -61,6 +61,56 @@ def test_a_segment_that_does_not_agree_with_itself_is_not_read() -> None:
     ):
         with pytest.raises(InvariantBroken):
             read_segment(broken)
+
+
+TIME = "2026-11-16T18:15:46.680590Z"
+ROW = [TIME, "//gateway/eu-1", "a", 0, "openai", "gpt-4o", {"input": 1}]
+
+
+def of_tier(**members: object) -> StoredEvent:
+    """The event of ROW with more members in its data."""
+    event = json.loads(raw_event("a", TIME, {"input": 1}))
+    event["data"] |= members
+    return stored(json.dumps(event))
+
+
+@pytest.mark.parametrize(
+    ("members", "more"),
+    [
+        ({}, []),
+        ({"attributes": {}}, []),
+        ({"service_tier": "standard"}, []),
+        ({"service_tier": "batch"}, ["batch"]),
+        ({"attributes": {"project": "search"}}, ["standard", {"project": "search"}]),
+        ({"attributes": {"b": "2", "a": ""}, "service_tier": "flex"}, ["flex", {"a": "", "b": "2"}]),
+    ],
+)
+def test_a_row_has_tier_and_attributes_only_as_far_as_they_say_something(
+    members: dict[str, object], more: list[object]
+) -> None:
+    event = of_tier(**members)
+    segment = make_segment("S", RECEIVED, [event])
+    text = zlib.decompress(segment.rows).decode()
+    assert text == json.dumps([[*ROW, *more]], separators=(",", ":"))
+    assert read_rows(segment.rows) == [event.row]
+    assert read_segment(segment) == [event]
+
+
+def test_a_row_of_before_there_were_tiers_is_standard_and_has_no_attributes() -> None:
+    [row] = read_rows(zlib.compress(json.dumps([ROW]).encode()))
+    assert (row.service_tier, dict(row.attributes)) == ("standard", {})
+
+
+def test_sums_keep_tiers_apart_and_a_sum_of_another_tier_is_noticed() -> None:
+    segment = make_segment("S", RECEIVED, [of_tier(), of_tier(service_tier="batch"), of_tier(service_tier="batch")])
+    assert segment.sums == {"openai/gpt-4o|input": 1, "openai/gpt-4o|input|batch": 1 + 1}
+    for sums in (
+        {"openai/gpt-4o|input": 3},
+        {"openai/gpt-4o|input": 2, "openai/gpt-4o|input|batch": 1},
+        {"openai/gpt-4o|input": 1, "openai/gpt-4o|input|flex": 2},
+    ):
+        with pytest.raises(InvariantBroken, match="its sums must be those of its events"):
+            read_segment(segment._replace(sums=sums))
 
 
 def test_a_usage_line_is_one_line_of_compact_json() -> None:

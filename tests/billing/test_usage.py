@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lambdas.billing.classes import TIERS
 from lambdas.billing.errors import EventRejected
 from lambdas.billing.segments import read_raw
 from lambdas.billing.strict_json import decode_text, parse, split_array
@@ -65,6 +67,7 @@ def test_an_event_is_read_with_its_canonical_time_and_content_hash() -> None:
         {"input": 374, "output": 44},
         {"project": "search"},
         event.content_hash,
+        "standard",
     )
     assert len(event.content_hash) == 64
 
@@ -133,6 +136,25 @@ def test_an_event_is_read_with_its_canonical_time_and_content_hash() -> None:
         ("data/attributes/project", "x" * 65, "data.attributes.project"),
         ("data/attributes/project", 1, "data.attributes.project"),
         ("data/attributes/End-User", "x", "data.attributes.End-User"),
+        ("data/attributes/tool_call:web", "x", "data.attributes.tool_call:web"),
+        ("data/quantities/tool_call:", 1, "data.quantities.tool_call:"),
+        ("data/quantities/tool_call:*", 1, "data.quantities.tool_call:*"),
+        ("data/quantities/tool_call:" + "a" * 57, 1, "data.quantities.tool_call:" + "a" * 57),
+        ("data/quantities/tool_call:a\n", 1, "data.quantities.tool_call:a?"),
+        ("data/quantities/tool_call:a|b", 1, "data.quantities.tool_call:a|b"),
+        ("data/quantities/tool_call:a:b", 1, "data.quantities.tool_call:a:b"),
+        ("data/quantities/compute:second", 1, "data.quantities.compute:second"),
+        ("data/quantities/compute_second", 1.5, "data.quantities.compute_second"),
+        ("data/service_tier", "", "data.service_tier"),
+        ("data/service_tier", "Batch", "data.service_tier"),
+        ("data/service_tier", "batch ", "data.service_tier"),
+        ("data/service_tier", "default", "data.service_tier"),
+        ("data/service_tier", "standard|batch", "data.service_tier"),
+        ("data/service_tier", "\ud800", "data.service_tier"),
+        ("data/service_tier", 1, "data.service_tier"),
+        ("data/service_tier", False, "data.service_tier"),
+        ("data/service_tier", ["batch"], "data.service_tier"),
+        ("data/service_tier", {"batch": 1}, "data.service_tier"),
     ],
 )
 def test_what_is_wrong_is_named(path: str, value: Any, field: str) -> None:
@@ -161,6 +183,11 @@ def test_what_is_wrong_is_named(path: str, value: Any, field: str) -> None:
         ("data/quantities/input", 0),
         ("data/quantities/input", MAX_QUANTITY),
         ("data/quantities/a_new_class", 5),
+        ("data/quantities/tool_call:0", 5),
+        ("data/quantities/tool_call:" + "a" * 56, 5),
+        ("data/quantities/compute_second", 5),
+        ("data/quantities/cache_storage_token_hour", MAX_QUANTITY),
+        ("data/service_tier", None),
         ("data/model", "x" * 128),
     ],
 )
@@ -168,9 +195,44 @@ def test_what_is_right_is_taken(path: str, value: Any) -> None:
     assert read_event(changed(path, value), None).source == EVENT["source"]
 
 
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_service_tier_is_as_sent(tier: str) -> None:
+    assert read_event(changed("data/service_tier", tier), None).service_tier == tier
+
+
+def test_an_event_without_a_tier_is_standard() -> None:
+    assert read_event(EVENT, None).service_tier == "standard"
+    assert read_event(changed("data/service_tier", None), None).service_tier == "standard"
+
+
+def test_a_tier_that_there_is_not_is_refused_with_those_there_are() -> None:
+    with pytest.raises(EventRejected) as caught:
+        read_event(changed("data/service_tier", "turbo"), None)
+    assert str(caught.value) == (
+        "data.service_tier = turbo: one of standard, batch, priority, flex; without it, standard"
+    )
+
+
+def test_the_content_is_the_data_as_sent_so_a_tier_written_out_is_other_content() -> None:
+    def sha256(tier: str) -> str:
+        text = (
+            '["llm.usage.v1","acme",{"attributes":{"project":"search"},"model":"gpt-4o","provider":"openai",'
+            f'"quantities":{{"input":374,"output":44}}{tier}}}]'
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    assert read_event(EVENT, None).content_hash == sha256("")
+    for tier in TIERS:
+        written = read_event(changed("data/service_tier", tier), None)
+        assert written.content_hash == sha256(f',"service_tier":"{tier}"')
+
+
 @pytest.mark.parametrize(
     ("text", "replacement", "field"),
     [
+        ('"model": "gpt-4o"', '"service_tier": "batch", "service_tier": "batch", "model": "m"', "data.service_tier"),
+        ('"model": "gpt-4o"', '"model": "m", "service_tier": 1.5', "data.service_tier"),
+        ('"input": 374', '"tool_call:web": 1, "tool_call:web": 1', "data.quantities.tool_call:web"),
         ('"specversion": "1.0"', '"specversion": 1.0', "specversion"),
         ('"input": 374', '"input": 374.0', "data.quantities.input"),
         ('"input": 374', '"input": 3.74e2', "data.quantities.input"),
@@ -211,6 +273,7 @@ def test_the_customer_is_that_of_the_key_or_of_the_subject_and_they_may_not_diff
         ("data/quantities/input", 375, False),
         ("data/model", "gpt-4o-mini", False),
         ("data/attributes/project", "ads", False),
+        ("data/service_tier", "batch", False),
         ("subject", "other", False),
     ],
 )
@@ -283,7 +346,8 @@ ANY_VALUE = st.recursive(
     max_leaves=10,
 )
 PATHS = [*EVENT, "data_base64", "dataschema", "x", "data/provider", "data/model", "data/quantities", "data/attributes",
-         "data/quantities/input", "data/attributes/project"]  # fmt: skip
+         "data/quantities/input", "data/quantities/tool_call:web", "data/attributes/project",
+         "data/service_tier"]  # fmt: skip
 
 
 def assert_event_or_rejection(value: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from lambdas.billing.rating import add_quantities
+from lambdas.billing.rating import add_quantities, class_key
 from lambdas.billing.usage import UsageEvent, read_event
 from lambdas.handlers import stores
 from tests.faults.injector import (
@@ -52,6 +52,7 @@ class Chaos:
 
     def one_event(self) -> Sent:
         chance = self.chance
+        more: list[dict[str, Any]] = [{}, {}, {"service_tier": "batch"}, {"attributes": {"project": "search"}}]
         value = event(
             f"e{chance.randrange(10 + 2 * self.requests)}",
             subject=chance.choice(["acme", "acme", "umbra"]),
@@ -59,6 +60,7 @@ class Chaos:
             time=f"2026-{chance.choice([10, 11])}-{chance.randint(1, 3):02d}T{chance.randrange(2):02d}:00:00Z",
             model=chance.choice(["gpt-4o", "gpt-4o", "gpt-9"]),
             quantities={"input": chance.choice([1, 1, 1, 10**12]), "output": chance.choice([0, 0, 5])},
+            **chance.choice(more),
         )
         kind = chance.random()
         if kind < 0.03:
@@ -137,17 +139,17 @@ class Model:
             self.stored[identity] = event
 
     def check_views(self, billproof: World) -> None:
-        """The view of each customer is the sum of the dictionary, by day, model and class."""
+        """The view of each customer is the sum of the dictionary, by day, model, service tier and class."""
         for customer in ("acme", "umbra"):
             expected: dict[str, dict[str, int]] = {}
             for held in self.stored.values():
                 if held.customer == customer:
                     sums = expected.setdefault(held.time[:10], {})
-                    add_quantities(sums, held.provider, held.model, held.quantities)
+                    add_quantities(sums, held.provider, held.model, held.quantities, held.service_tier)
             view = billproof.view(customer, **{"from": "2026-10-01", "to": "2026-11-30"}).body
             found = {
                 day["day"]: {
-                    f"{m['provider']}/{m['model']}|{name}": n
+                    class_key(m["provider"], m["model"], name, m["service_tier"]): n
                     for m in day["models"]
                     for name, n in m["quantities"].items()
                 }

@@ -25,7 +25,7 @@ from lambdas.billing.usage import identity_hash, read_event
 from lambdas.handlers import entry, ingest_usage, runtime, stores, view_usage
 from lambdas.store import clients
 from lambdas.store.recorder import UsageRecorder
-from lambdas.store.usage_items import claim_of, segment_key_of, segment_of
+from lambdas.store.usage_items import claim_of, model_key, segment_key_of, segment_of
 from local.clock import Clock
 from local.dynamodb import made_exact
 from tests.faults import limits
@@ -202,9 +202,9 @@ def name_of(table: str) -> str:
 
 
 def event(event_id: str = "e1", **changes: Any) -> Item:
-    """A good event of acme, 16 November. `None` leaves a member out; quantities, model and provider are short cuts."""
+    """A good event of acme, 16 November. `None` leaves a member out; members of data are given like the others."""
     data: Item = {"provider": "openai", "model": "gpt-4o", "quantities": {"input": 374, "output": 44}}
-    for name in ("provider", "model", "quantities", "attributes"):
+    for name in ("provider", "model", "service_tier", "quantities", "attributes"):
         if name in changes:
             data[name] = changes.pop(name)
     found = {
@@ -278,10 +278,10 @@ def assert_invariants(world: World) -> None:
             for sk in (f"D#{day}#{lane}", f"P#{day[:7]}#{lane}"):
                 counter = expected.setdefault((f"C#{customer}", sk), {"n": 0})
                 counter["n"] += 1
-                model = f"n:{row.provider}/{row.model}"
+                model = f"n:{model_key(row.provider, row.model, row.service_tier)}"
                 counter[model] = counter.get(model, 0) + 1
                 sums: dict[str, int] = {}
-                add_quantities(sums, row.provider, row.model, row.quantities)
+                add_quantities(sums, row.provider, row.model, row.quantities, row.service_tier)
                 for name, quantity in sums.items():
                     counter[f"q:{name}"] = counter.get(f"q:{name}", 0) + quantity
     assert not claims, "claims without their events"

@@ -16,8 +16,9 @@ NO_MOMENT = f"{TIME}; this is not a moment of the calendar"
 MODEL = "required: 1 to 128 printable characters without '|'"
 PROVIDER = "required: lower-case letters, digits, '.', '_', '-', such as openai"
 QUANTITIES = 'required: an object such as {"input": 374, "output": 44}'
-UNKNOWN = "unknown member; known: attributes, model, provider, quantities. No prompts, no free text"
-CLASS = "class names are lower-case letters, digits and '_'"
+UNKNOWN = "unknown member; known: attributes, model, provider, quantities, service_tier. No prompts, no free text"
+CLASS = "class names are lower-case letters, digits and '_'; calls of a tool are tool_call: and its name of at most 56"
+TIER = "one of standard, batch, priority, flex; without it, standard"
 EXTENSION = "CloudEvents extension names are lower-case letters and digits"
 SCALAR = "an extension is a string, a boolean or an integer"
 SCHEMA = "no control characters"
@@ -73,6 +74,34 @@ REJECTED: dict[str, tuple[Any, str, str, str]] = {
     "class beyond ASCII": (event(quantities={"ïn": 1}), "data.quantities.\\xefn", "1", CLASS),
     "class with NUL": (event(quantities={"in\0": 1}), "data.quantities.in?", "1", CLASS),
     "class of 65": (event(quantities={"a" * 65: 1}), "data.quantities." + "a" * 65, "1", CLASS),
+    "a tool without a name": (event(quantities={"tool_call:": 1}), "data.quantities.tool_call:", "1", CLASS),
+    "any tool": (event(quantities={"tool_call:*": 1}), "data.quantities.tool_call:*", "1", CLASS),
+    "tool of 57": (
+        event(quantities={f"tool_call:{'a' * 57}": 1}), f"data.quantities.tool_call:{'a' * 57}", "1", CLASS,
+    ),
+    "tool in upper case": (event(quantities={"tool_call:Web": 1}), "data.quantities.tool_call:Web", "1", CLASS),
+    "tool with |": (event(quantities={"tool_call:a|batch": 1}), "data.quantities.tool_call:a|batch", "1", CLASS),
+    "tool with a line feed": (event(quantities={"tool_call:a\n": 1}), "data.quantities.tool_call:a?", "1", CLASS),
+    "another class with a colon": (event(quantities={"call:web": 1}), "data.quantities.call:web", "1", CLASS),
+    "half a second": (
+        event(quantities={"compute_second": raw("0.5")}), "data.quantities.compute_second", "0.5", WHOLE,
+    ),
+    # service tier
+    "unknown tier": (event(service_tier="turbo"), "data.service_tier", "turbo", TIER),
+    "empty tier": (event(service_tier=""), "data.service_tier", "", TIER),
+    "tier in upper case": (event(service_tier="Batch"), "data.service_tier", "Batch", TIER),
+    "tier with a space": (event(service_tier="batch "), "data.service_tier", "batch ", TIER),
+    "tier with NUL": (event(service_tier="batch\0"), "data.service_tier", "batch?", TIER),
+    "tier with a surrogate": (event(service_tier="\ud800"), "data.service_tier", "\\ud800", TIER),
+    "long tier": (event(service_tier="x" * 300), "data.service_tier", "x" * 117 + "...", TIER),
+    "tier a number": (event(service_tier=raw("1.5")), "data.service_tier", "1.5", TIER),
+    "tier an integer": (event(service_tier=0), "data.service_tier", "0", TIER),
+    "tier true": (event(service_tier=True), "data.service_tier", "True", TIER),
+    "tier a list": (event(service_tier=["batch"]), "data.service_tier", "['batch']", TIER),
+    "tier an object": (event(service_tier={"a": 1}), "data.service_tier", "{'a': 1}", TIER),
+    "tier outside data": (
+        {**event(), "service_tier": "batch"}, "service_tier", "batch", EXTENSION,
+    ),
     # data
     "no data": (event(data=None), "data", "None", "required: an object with provider, model and quantities"),
     "data null": (event(data=raw("null")), "data", "None", "required: an object with provider, model and quantities"),
@@ -118,6 +147,10 @@ REJECTED: dict[str, tuple[Any, str, str, str]] = {
     "attribute name": (
         event(attributes={"Project": "x"}),
         "data.attributes.Project", "x", "attribute names are lower-case letters, digits and '_'",
+    ),
+    "attribute named like a tool": (
+        event(attributes={"tool_call:web": "x"}),
+        "data.attributes.tool_call:web", "x", "attribute names are lower-case letters, digits and '_'",
     ),
     "attributes a list": (event(attributes=["x"]), "data.attributes", "['x']", "an object of at most 8 strings"),
     # identity
@@ -226,6 +259,10 @@ REJECTED: dict[str, tuple[Any, str, str, str]] = {
     "provider twice": (
         as_text(event()).replace('"provider":', '"provider":"x","provider":'),
         "data.provider", "more than once", "once",
+    ),
+    "tier twice": (
+        as_text(event(service_tier="batch")).replace('"service_tier":', '"service_tier":"flex","service_tier":'),
+        "data.service_tier", "more than once", "once",
     ),
     "class twice": (
         as_text(event()).replace('"input":', '"input":1,"input":'), "data.quantities.input", "more than once", "once",

@@ -73,8 +73,10 @@ def test_a_month_later_it_is_still_a_duplicate(billproof: World) -> None:
         {"model": "gpt-4o-mini"},
         {"provider": "azure"},
         {"attributes": {"project": "x"}},
+        {"service_tier": "batch"},
+        {"service_tier": "standard"},
     ],
-    ids=["quantity", "class", "model", "provider", "attribute"],
+    ids=["quantity", "class", "model", "provider", "attribute", "tier", "tier written out"],
 )
 def test_other_content_is_a_conflict_that_names_both_hashes_and_changes_nothing(
     changes: dict[str, Any], billproof: World

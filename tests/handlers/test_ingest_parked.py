@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from lambdas.billing.pricing import Pricing, Unpriced
+from lambdas.billing.usage import read_event
 from lambdas.handlers import stores
+from lambdas.handlers.pricing_cache import Tariff
 from tests.faults.injector import operation, refuse, watch
 from tests.faults.world import CREATED, World, assert_invariants, event, world
 from tests.store.catalogue_documents import CUSTOMER, card, rate
@@ -39,6 +42,7 @@ def billproof(published: World) -> Iterator[World]:
         ({"quantities": {"input": 1, "cache_write": 5}}, "no_price", NO_PRICE.format("gpt-4o cache_write")),
         ({"quantities": {"input": 1, "call": 1}}, "no_charge", "plan pure@1 has no charge for class call"),
         ({"quantities": {"tokens_of_tomorrow": 1}}, "unknown_class", "class tokens_of_tomorrow is not known"),
+        ({"quantities": {"compute_second": 1}}, "no_charge", "plan pure@1 has no charge for class compute_second"),
     ],
 )
 def test_an_event_without_a_price_is_accepted_counted_and_parked_with_its_reason(
@@ -55,6 +59,26 @@ def test_an_event_without_a_price_is_accepted_counted_and_parked_with_its_reason
 @pytest.mark.parametrize("quantities", [{"input": 1, "cache_write": 0}, {"input": 0}, {"mystery": 0, "output": 2}])
 def test_a_quantity_of_zero_needs_no_price(quantities: dict[str, int], billproof: World) -> None:
     assert billproof.send(event(quantities=quantities)).body["parked"] == 0
+
+
+def test_an_event_is_asked_about_with_its_service_tier() -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    class Prices:
+        def unpriced(self, *arguments: Any) -> Unpriced:
+            asked.append(arguments)
+            return Unpriced("no_price", "none")
+
+    tariff = Tariff(("2026-11-10T00:00:00.000000Z",), (cast("Pricing", Prices()),))
+    tariff.unpriced(read_event(event(service_tier="flex"), None))
+    tariff.unpriced_class("acme", "2026-11-10", "openai/gpt-4o|input|batch")
+    tariff.unpriced_class("acme", "2026-11-10", "azure/a/b|tool_call:web")
+    day = "2026-11-10T00:00:00.000000Z"
+    assert asked == [
+        ("openai", "gpt-4o", {"input": 374, "output": 44}, "2026-11-16T10:15:46.680590Z", "flex"),
+        ("openai", "gpt-4o", {"input": 1}, day, "batch"),
+        ("azure", "a/b", {"tool_call:web": 1}, day, "standard"),
+    ]
 
 
 def test_a_duplicate_of_a_parked_event_is_a_duplicate(billproof: World) -> None:

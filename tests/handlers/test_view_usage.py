@@ -58,8 +58,8 @@ def test_usage_is_shown_by_day_model_and_class(billproof: World) -> None:
         ]
     )
     body = billproof.view("acme", period="2026-11").body
-    gpt = {"provider": "openai", "model": "gpt-4o"}
-    azure = {"provider": "azure", "model": "a/b", "events": 1, "quantities": {"input": 20}, "tokens": 20}
+    gpt = {"provider": "openai", "model": "gpt-4o", "service_tier": "standard"}
+    azure = {**gpt, "provider": "azure", "model": "a/b", "events": 1, "quantities": {"input": 20}, "tokens": 20}
     on_first: dict[str, Any] = {
         **gpt,
         "events": 2,
@@ -85,6 +85,51 @@ def test_calls_are_never_added_to_tokens(billproof: World) -> None:
     billproof.send(event(quantities={"call": 3}))
     [model] = billproof.view("acme").body["models"]
     assert (model["tokens"], model["quantities"]) == (0, {"call": 3})
+
+
+def test_each_service_tier_of_a_model_has_an_entry_of_its_own(billproof: World) -> None:
+    billproof.send(
+        [
+            event("1", quantities={"input": 1}, service_tier="flex"),
+            event("2", quantities={"input": 20, "output": 3}, service_tier="batch"),
+            event("3", quantities={"input": 400}, service_tier="standard"),
+            event("4", quantities={"input": 5000}),
+            event("5", quantities={"input": 60000}, service_tier="batch"),
+            event("6", quantities={"input": 7}, service_tier="priority", model="a"),
+        ]
+    )
+    body = billproof.view("acme").body
+    of_tiers = [("a", "priority", 1, {"input": 7}, 7),
+                ("gpt-4o", "standard", 2, {"input": 400 + 5000}, 5400),
+                ("gpt-4o", "batch", 2, {"input": 20 + 60000, "output": 3}, 60023),
+                ("gpt-4o", "flex", 1, {"input": 1}, 1)]  # fmt: skip
+    expected = [
+        {"provider": "openai", "model": m, "service_tier": t, "events": e, "quantities": q, "tokens": n}
+        for m, t, e, q, n in of_tiers
+    ]
+    assert body["models"] == expected
+    assert [day["models"] for day in body["days"]] == [expected]
+
+
+def test_calls_of_tools_seconds_and_storage_are_shown_in_order_and_are_no_tokens(billproof: World) -> None:
+    quantities = {"cache_storage_token_hour": 9, "tool_call:web": 2, "compute_second": 5, "tool_call:a": 3, "call": 1}
+    billproof.send(event(quantities={**quantities, "input": 7}))
+    [model] = billproof.view("acme").body["models"]
+    assert model["tokens"] == 7
+    assert list(model["quantities"].items()) == [
+        ("input", 7),
+        ("call", 1),
+        ("tool_call:a", 3),
+        ("tool_call:web", 2),
+        ("compute_second", 5),
+        ("cache_storage_token_hour", 9),
+    ]
+
+
+def test_usage_without_a_price_is_named_with_its_tier(billproof: World) -> None:
+    billproof.send([event(model="new", quantities={"input": 1}, service_tier="batch"), event("e2")])
+    [day] = billproof.view("acme").body["days"]
+    assert [(found["class"], found["reason"]) for found in day["unpriced"]] == [("openai/new|input|batch", "no_price")]
 
 
 def test_usage_without_a_price_is_listed_with_its_reason_by_day(billproof: World) -> None:

@@ -69,10 +69,26 @@ def test_parked_usage_is_alerted_with_all_that_an_operator_needs(billproof: Worl
         "provider": "openai",
         "model": "gpt-9",
         "class": "input",
+        "service_tier": "standard",
         "reason": "no_price",
         "detail": "rate card std has no price for openai/gpt-9 input on 2026-11-16",
         "remedy": "publish a price for it; it may begin in the past of a period that is not billed yet",
     }
+
+
+def test_usage_of_each_tier_is_alerted_by_itself_and_once(billproof: World) -> None:
+    new = {"model": "gpt-9", "quantities": {"input": 5}}
+    billproof.send([event("1", **new), event("2", service_tier="batch", **new), event("3", service_tier="flex", **new)])
+    with watch() as calls:
+        deliver(records(billproof))
+        deliver(records(billproof))
+    found = bodies(calls)
+    assert {(body["model"], body["class"], body["service_tier"]) for body in found} == {
+        ("gpt-9", "input", "standard"),
+        ("gpt-9", "input", "batch"),
+        ("gpt-9", "input", "flex"),
+    }
+    assert len(found) == len({body["alert_id"] for body in found}) == 3
 
 
 def test_priced_usage_alerts_nobody(billproof: World) -> None:

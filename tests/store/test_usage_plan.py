@@ -130,8 +130,9 @@ def test_an_expression_has_at_most_300_additions_however_short_it_is(events: int
 
 
 def test_the_widest_single_event_fits() -> None:
-    wide = {f"{'c' * 60}{n}": 10**12 for n in range(32)}
-    [planned] = plans([incoming(model="é" * 128, quantities=wide)])
+    wide = {f"tool_call:{'c' * 54}{n:02d}": 10**12 for n in range(32)}
+    attributes = {f"{'a' * 63}{n}": "é" * 64 for n in range(8)}
+    [planned] = plans([incoming(model="é" * 128, quantities=wide, service_tier="priority", attributes=attributes)])
     assert planned.fits
     assert max(len(a["Update"]["UpdateExpression"]) for a in planned.actions if "Update" in a) < MAX_EXPRESSION_BYTES
     limits.check("TransactWriteItems", {"TransactItems": planned.actions})

@@ -88,6 +88,20 @@ def test_lanes_add_up(usage: UsageStore) -> None:
     assert counters.quantities == {"openai/gpt-4o|input": 1 + 20, "openai/gpt-4o|output": 5, "openai/other|input": 7}
 
 
+def test_counters_and_heads_keep_tiers_apart(usage: UsageStore) -> None:
+    batch: dict[str, Any] = {"quantities": {"input": 20, "tool_call:web": 3}, "service_tier": "batch"}
+    record([incoming("a", quantities={"input": 1}), incoming("b", **batch)])
+    record([incoming("c", **batch), incoming("d", quantities={"input": 400}, service_tier="standard")], lane=3)
+    [counters] = usage.day_counters("acme", "2026-11-16", "2026-11-16").values()
+    assert counters.events == 4
+    assert counters.model_events == {"openai/gpt-4o": 2, "openai/gpt-4o|batch": 2}
+    sums = {"openai/gpt-4o|input|batch": 20, "openai/gpt-4o|tool_call:web|batch": 3}
+    assert counters.quantities == {"openai/gpt-4o|input": 1 + 400, **{key: 2 * n for key, n in sums.items()}}
+    first, second = usage.segment_heads("acme", ["2026-11-16"])
+    assert first.sums == {"openai/gpt-4o|input": 1, **sums}
+    assert second.sums == {"openai/gpt-4o|input": 400, **sums}
+
+
 @pytest.mark.parametrize("other", ["acme-2", "acme.x", "acm", "acme0", "Acme"])
 def test_customers_with_similar_names_do_not_meet(other: str, usage: UsageStore) -> None:
     record(many(3))
