@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from lambdas.billing.documents import Contract
+from lambdas.billing.lines import Unpriced
 from lambdas.billing.plans import read_plan
-from lambdas.billing.pricing import Pricing, Unpriced
+from lambdas.billing.pricing import Pricing
 from lambdas.billing.rating import ClassKey, split_class_key
 from lambdas.billing.times import day_start
 from lambdas.billing.usage import UsageEvent

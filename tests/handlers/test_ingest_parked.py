@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from lambdas.billing.pricing import Pricing, Unpriced
+from lambdas.billing.classes import TIERS
+from lambdas.billing.lines import Unpriced
+from lambdas.billing.pricing import Pricing
 from lambdas.billing.usage import read_event
 from lambdas.handlers import stores
 from lambdas.handlers.pricing_cache import Tariff
@@ -43,6 +45,7 @@ def billproof(published: World) -> Iterator[World]:
         ({"quantities": {"input": 1, "call": 1}}, "no_charge", "plan pure@1 has no charge for class call"),
         ({"quantities": {"tokens_of_tomorrow": 1}}, "unknown_class", "class tokens_of_tomorrow is not known"),
         ({"quantities": {"compute_second": 1}}, "no_charge", "plan pure@1 has no charge for class compute_second"),
+        ({"quantities": {"tool_call:a": 1}}, "no_charge", "plan pure@1 has no charge for class tool_call:a"),
     ],
 )
 def test_an_event_without_a_price_is_accepted_counted_and_parked_with_its_reason(
@@ -59,6 +62,29 @@ def test_an_event_without_a_price_is_accepted_counted_and_parked_with_its_reason
 @pytest.mark.parametrize("quantities", [{"input": 1, "cache_write": 0}, {"input": 0}, {"mystery": 0, "output": 2}])
 def test_a_quantity_of_zero_needs_no_price(quantities: dict[str, int], billproof: World) -> None:
     assert billproof.send(event(quantities=quantities)).body["parked"] == 0
+
+
+def test_the_price_of_one_tier_is_never_that_of_another(billproof: World) -> None:
+    of_batch = {**rate("output", "5.00"), "service_tier": "batch"}
+    prices = card(1, "2026-10-01", rate("input", "2.50"), of_batch)
+    stores.catalogue().publish_rate_card("tiers", prices, now=CREATED, periods=stores.sealed_periods())
+    billproof.add_customer("tiered", contract={"rate_card": "tiers"})
+    sent = [
+        event(f"{token_class} {tier}", subject="tiered", service_tier=tier, quantities={token_class: 1})
+        for token_class in ("input", "output")
+        for tier in TIERS
+    ]
+    reasons = [result.get("parked", {}).get("reason") for result in billproof.send(sent).body["results"]]
+    assert reasons == [None, *["no_price"] * 3, "no_price", None, *["no_price"] * 2]
+    [day] = billproof.view("tiered").body["days"]
+    assert [found["class"].removeprefix("openai/gpt-4o|") for found in day["unpriced"]] == [
+        "input|batch",
+        "input|flex",
+        "input|priority",
+        "output",
+        "output|flex",
+        "output|priority",
+    ]
 
 
 def test_an_event_is_asked_about_with_its_service_tier() -> None:
