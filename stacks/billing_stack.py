@@ -25,7 +25,9 @@ ACCESS = {
     "read_invoices": Access(billing=READ, evidence_get=BOTH),
     "trace_charge": Access(usage=GET + BATCH, billing=GET, ledger=GET, catalogue=GET + QUERY, evidence_get=(RUNS,)),
     "watch_limits": Access(catalogue=GET + QUERY, outbox=GET + PUT + UPDATE),
-    "open_run": Access(billing=GET + QUERY + PUT + UPDATE, catalogue=QUERY, evidence_get=(RUNS,), evidence_put=(RUNS,)),
+    "open_run": Access(
+        billing=GET + QUERY + PUT + UPDATE, catalogue=GET + QUERY, evidence_get=(RUNS,), evidence_put=(RUNS,)
+    ),
     "freeze_inputs": Access(
         usage=QUERY + BATCH,
         counters=QUERY,

@@ -15,13 +15,16 @@ from lambdas.billing.canonical import encode_string
 from lambdas.billing.errors import DocumentRefused, InvariantBroken
 from lambdas.billing.explain import explain_charges, explain_exclusion, explain_line, explain_posting
 from lambdas.billing.money import format_amount
+from lambdas.billing.periods import month_of
 from lambdas.billing.pricing import compile_pricing
 from lambdas.billing.rating import PARKED, Positions, Totals, UsageRow, measure_event, rate_event
 from lambdas.billing.segments import StoredEvent, read_segment
-from lambdas.billing.times import day_start, month_period
+from lambdas.billing.times import month_period
 from lambdas.handlers import runtime, stores
+from lambdas.handlers.carried import final_run
 from lambdas.handlers.entry import Event, http_entry
 from lambdas.handlers.freeze_inputs import documents_in_force
+from lambdas.handlers.open_run import has_account_in
 from lambdas.handlers.paging import whole_number
 from lambdas.handlers.problems import Response
 from lambdas.handlers.read_invoices import find_invoice, invoice_view
@@ -119,12 +122,12 @@ def trace_line(
 
 
 def _run_of(customer: str, time: str, catalogue: Catalogue) -> str | None:
-    """The id of the final run that bills a moment; None where no contract is in force in its month."""
-    period = month_period(time[:7])
+    """The id of the final run that bills a moment; None where the customer has no account in it."""
     contracts = [version.contract for version in catalogue.contracts(customer)]
-    if not contracts or day_start(contracts[0].effective_from) >= period.end:
+    if not contracts:
         return None
-    return f"{contracts[0].entity}.{period.name}.final"
+    month = month_of(time, contracts[0].anchor_day)
+    return final_run(contracts[0].entity, month) if has_account_in(month, contracts[0], catalogue) else None
 
 
 def _is_sealed(run_id: str, billing: Billing) -> bool:

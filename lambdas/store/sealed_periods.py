@@ -25,7 +25,12 @@ class SealedPeriods:
     def open_since(self, entities: Collection[str]) -> str:
         """The start of the oldest period that is not billed yet: the first instant after the latest period that a final
         run of one of these entities has sealed, or the start of an older one whose run is not sealed (its parked
-        accounts wait for prices). NEVER without a sealed run."""
+        accounts wait for prices). NEVER without a sealed run.
+
+        By calendar month also where accounts have an anchor day: their period ends in the run's month, so what a sealed
+        run has billed of them ends before the instant answered here. The days after it wait for the next run, and for
+        them a price comes too late where it is published after this month is sealed: other accounts are billed for
+        those days, at the prices of the same card."""
         sealed, waiting = [], []
         request = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": to_item({":pk": RUN_LIST})}
         for entry in self._table.query(request):
