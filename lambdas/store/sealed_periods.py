@@ -30,7 +30,8 @@ class SealedPeriods:
         By calendar month also where accounts have an anchor day: their period ends in the run's month, so what a sealed
         run has billed of them ends before the instant answered here. The days after it wait for the next run, and for
         them a price comes too late where it is published after this month is sealed: other accounts are billed for
-        those days, at the prices of the same card."""
+        those days, at the prices of the same card. A fee in advance was billed for a period after that instant: it
+        stays at the price that its invoice names."""
         sealed, waiting = [], []
         request = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": to_item({":pk": RUN_LIST})}
         for entry in self._table.query(request):
