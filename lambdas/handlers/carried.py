@@ -7,6 +7,7 @@ other (decision 0065). Where something is carried, months are billed in order, e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from lambdas.billing.documents import Contract
@@ -33,14 +34,14 @@ def carried_forward(
     """Number, hash and `carried_forward` of the account's last invoice before `period`; None where there is none, or
     where nothing can be carried (then nothing is read).
 
-    `contracts` are all versions of the customer, oldest first; `plans` has the plan of each that begins at the period's
-    end or before, as `plan@version`. Raises EarlierPeriodOpen where an earlier month must be billed first, or a later
-    one has been: then this invoice and that one would both bill the same fee.
+    `contracts` are all versions of the customer, oldest first; `plans` has, as `plan@version`, the plan of each that is
+    in force in the period or at its end. Raises EarlierPeriodOpen where an earlier month must be billed first, or a
+    later one has been: then this invoice and that one would both bill the same fee.
     """
-    began = [version for version in contracts if day_start(version.effective_from) <= period.end]
-    if not any(_carries(version, plans) for version in began):
+    carrying = _carrying(period, contracts, plans)
+    if not carrying:
         return None
-    first = began[0]
+    first = contracts[0]
     later = later_account(customer, period.name, first.entity, billing)
     if later is not None:
         raise EarlierPeriodOpen(
@@ -49,7 +50,7 @@ def carried_forward(
             f"the account in {final_run(first.entity, later)} has gone ahead, and a fee in advance would be on two "
             "invoices. Where that account fails, resume this run; where it is invoiced, this month is for correction",
         )
-    if not any(_carries(version, plans) for version in began if day_start(version.effective_from) < period.end):
+    if all(day_start(version.effective_from) == period.end for version in carrying):
         return None
     return _last_invoice(customer, period.name, first, billing=billing, evidence=evidence)
 
@@ -71,9 +72,18 @@ def final_run(entity: str, month: str) -> str:
     return f"{entity}.{month}.final"
 
 
-def _carries(contract: Contract, plans: Mapping[str, Plan]) -> bool:
-    term = contract.commitment is not None and contract.commitment.months is not None
-    return term or bool(plans[f"{contract.plan}@{contract.plan_version}"].in_advance)
+def _carrying(period: Period, contracts: Sequence[Contract], plans: Mapping[str, Plan]) -> list[Contract]:
+    """Versions with a commitment over a term, whose counting may go on after them; and those in force in the period or
+    at its end with a fee in advance. One that ended before has no fee in this period: the invoice before this one
+    billed that of the version in force where this period begins."""
+    began = [version for version in contracts if day_start(version.effective_from) <= period.end]
+    carrying = []
+    for version, after in zip_longest(began, began[1:]):
+        term = version.commitment is not None and version.commitment.months is not None
+        ended = after is not None and day_start(after.effective_from) <= period.start
+        if term or (not ended and plans[f"{version.plan}@{version.plan_version}"].in_advance):
+            carrying.append(version)
+    return carrying
 
 
 def _last_invoice(

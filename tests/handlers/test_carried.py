@@ -123,6 +123,8 @@ def issue(month: str, carrying: Mapping[str, Any]) -> dict[str, Any]:
         [contract(plan="pure", commitment={"amount": "600.00", "counting": "period"})],
         [contract(plan="pure"), contract(2, "2026-12-02", plan="advance")],
         [contract(plan="pure"), contract(2, "2026-12-02", plan="pure", commitment=TERM)],
+        [contract(plan="advance"), contract(2, "2026-11-01", plan="pure")],
+        [contract(plan="unread"), contract(2, "2026-11-01", plan="pure")],
     ],
 )
 def test_months_without_a_fee_in_advance_or_a_term_are_independent_and_read_nothing(versions: list[Contract]) -> None:
@@ -134,7 +136,8 @@ def test_months_without_a_fee_in_advance_or_a_term_are_independent_and_read_noth
     [
         [contract(plan="advance")],
         [contract(plan="pure", commitment=TERM)],
-        [contract(plan="advance"), contract(2, "2026-11-01", plan="pure")],
+        [contract(plan="pure", commitment=TERM), contract(2, "2026-11-01", plan="pure")],
+        [contract(plan="advance"), contract(2, "2026-11-02", plan="pure")],
         [contract(plan="pure"), contract(2, "2026-11-30", plan="advance")],
     ],
 )
