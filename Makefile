@@ -5,6 +5,7 @@ PYTHON ?= python3
 STAGE ?= local
 BIN := .venv/bin
 STAMP := .venv/.requirements-installed
+BENCH_STAMP := .venv-bench/.requirements-installed
 CHECKED_STAGES := local dev prod
 
 # The wheel's own bin/npx cannot find its library, so npm's script is started directly.
@@ -55,8 +56,15 @@ check: setup ## format, lint, types, import contracts, templates of all stages (
 	  $(CFN_LINT) build/check/$$stage/Billproof-$$stage.template.json || exit 1; \
 	done
 
-bench: setup ## measure ingest, rating and cost per million events
+bench: setup $(BENCH_STAMP) ## measure ingest, rating (beside DuckDB and price libraries) and cost per million events
 	@$(BIN)/python -m bench
+
+# Price libraries are only measured beside us, in an environment of their own; without them the bench says so and goes on.
+$(BENCH_STAMP): bench/requirements.txt constraints.txt
+	@echo "Installing bench/requirements.txt into .venv-bench (a minute the first time) ..."
+	@if { test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench; } && \
+	  .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt; \
+	  then touch $@; else echo "Price libraries could not be installed: section 4 is without them." >&2; fi
 
 deploy: setup ## deploy STAGE=dev or STAGE=prod; see stacks/README.md
 	@case "$(STAGE)" in local|"") echo "Which stage? make deploy STAGE=dev (stages are in cdk.json)" >&2; exit 1;; esac
@@ -73,5 +81,5 @@ constraints: setup ## write the versions installed in .venv to constraints.txt
 	  $(BIN)/python -m pip freeze --disable-pip-version-check | LC_ALL=C sort -f; } > constraints.txt
 
 clean: ## remove everything that make made
-	rm -rf .venv cdk.out build out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench cdk.out build out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 
-from bench import cost, ingest, rating, request_units
+from bench import cost, ingest, others, rating, request_units
 
 
 def main() -> None:
@@ -27,6 +27,8 @@ def main() -> None:
     print(request_units.report(units), flush=True)
     months = rating.measure(rating.QUICK if quick else rating.FULL, _progress)
     print(rating.report(months), flush=True)
+    comparison = others.measure(others.QUICK if quick else others.FULL, _progress)
+    print(others.report(comparison), flush=True)
     print(cost.report(cost.read_prices(), cost.measured_of(costs, units, months)), flush=True)
 
 

@@ -231,7 +231,7 @@ run x {float(prices.assumed("cpu_factor")):g}, by the function's share of a core
 from Lambda is free. Storage is what a million events leave, kept for {prices.assumed("months_kept")} months. Not in it:
 free tiers, alarms, custom metrics (6 names), duplicates and retries, support, taxes.
 """
-    return f"""{heading("4. AWS cost per million accepted events")}
+    return f"""{heading("5. AWS cost per million accepted events")}
 {paragraph(text)}
 
 {costs}"""

@@ -8,7 +8,6 @@ prints what it measured as one JSON object. `make` must come first; `bundle` nee
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 
 from bench import workload
 from bench.disk import evidence_store, usage_store
+from bench.memory import peak_bytes, resident_bytes
 from bench.month import make_month
 from lambdas.billing.bundle import write_bundle
 from lambdas.billing.invoice import draft_document, issued_document, line_sums
@@ -42,10 +42,10 @@ def rate(folder: Path) -> dict[str, Any]:
     """The step `rate_shard`, shard after shard, as the state machine calls it; then, apart, rating itself."""
     usage, evidence = usage_store(folder), evidence_store(folder)
     frozen = read_frozen(evidence, workload.RUN_ID, workload.CUSTOMER, 1)
-    memory, begun = _memory(), process_time()
+    memory, begun = resident_bytes(), process_time()
     for shard in frozen["shards"]:
         rate_shard(workload.RUN_ID, workload.CUSTOMER, 1, shard["n"], usage=usage, evidence=evidence)
-    seconds, peak = process_time() - begun, _peak()
+    seconds, peak = process_time() - begun, peak_bytes()
     summaries = [read_summary(evidence, frozen, shard["n"]) for shard in frozen["shards"]]
     assert sum(summary["rated"] for summary in summaries) == frozen["events"]
     return {
@@ -98,7 +98,7 @@ def bundle(folder: Path) -> dict[str, Any]:
     evidence = evidence_store(folder)
     frozen = read_frozen(evidence, workload.RUN_ID, workload.CUSTOMER, 1)
     invoice = _invoice(folder, frozen)
-    memory, begun = _memory(), process_time()
+    memory, begun = resident_bytes(), process_time()
     with (folder / "bundle.zip").open("wb") as out:
         write_bundle(
             out,
@@ -111,13 +111,13 @@ def bundle(folder: Path) -> dict[str, Any]:
             blocks=(read_block(evidence, frozen, entry) for entry in block_entries(evidence, frozen)),
         )
     seconds = process_time() - begun
-    return {"seconds": seconds, "peak_bytes": _peak() - memory, "bytes": (folder / "bundle.zip").stat().st_size}
+    return {"seconds": seconds, "peak_bytes": peak_bytes() - memory, "bytes": (folder / "bundle.zip").stat().st_size}
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    memory, begun = _memory(), process_time()
+    memory, begun = resident_bytes(), process_time()
     facts = verify_bundle(folder / "bundle.zip").require_ok()
-    return {"seconds": process_time() - begun, "peak_bytes": _peak() - memory, "events": facts.events}
+    return {"seconds": process_time() - begun, "peak_bytes": peak_bytes() - memory, "events": facts.events}
 
 
 def _hours(folder: Path, keys: list[str]) -> Iterator[list[Segment]]:
@@ -133,25 +133,6 @@ def _invoice(folder: Path, frozen: Mapping[str, Any]) -> dict[str, Any]:
         add_summary(totals, read_summary(evidence_store(folder), frozen, shard["n"]), pricing, frozen["rates"])
     document = draft_document(draft_of(frozen, pricing), line_sums(totals, pricing.plan), totals)
     return issued_document(document, number="BN-2026-000001", issued_at=frozen["cutoff"])
-
-
-def _memory() -> int:
-    """Bytes resident now; where only the peak is known, the peak so far."""
-    return _status("VmRSS") or _peak()
-
-
-def _peak() -> int:
-    """Most bytes ever resident in this process. Linux keeps the parent's in ru_maxrss, so its status is asked first."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return _status("VmHWM") or (most if sys.platform == "darwin" else most * 1024)
-
-
-def _status(name: str) -> int:
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)
 
 
 PHASES: dict[str, Callable[[Path], dict[str, Any]]] = {"rate": rate, "bundle": bundle, "verify": verify}

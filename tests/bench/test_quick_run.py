@@ -18,7 +18,8 @@ def test_a_quick_run_prints_every_section_and_nothing_of_the_handlers_log() -> N
         "1. Ingest: handler CPU per event beside bare boto3",
         "2. Request units per accepted event",
         "3. Rating: time per event and peak memory",
-        "4. AWS cost per million accepted events",
+        "4. Rating against others",
+        "5. AWS cost per million accepted events",
     ):
         assert f"\n{title}\n{'=' * len(title)}\n" in done.stdout
     assert "CloudWatchMetrics" not in done.stdout
