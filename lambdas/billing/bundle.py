@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 from lambdas.billing.archive import ArchiveWriter
 from lambdas.billing.canonical import canonical_bytes, sha256_hex
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.journal import plain_text_journal
+from lambdas.billing.line_documents import MEMBERS
 from lambdas.billing.merkle import MerkleTree
 from lambdas.billing.money import format_amount, parse_amount
 
@@ -23,8 +24,10 @@ MANIFEST = "MANIFEST.json"
 BLOCK_ROWS = 10_000
 """Most usage rows of one block; its rated and excluded files split the same rows."""
 
-_FROZEN = ("run_id", "customer", "period", "cutoff", "segments")
+_FROZEN = ("run_id", "customer", "period", "cutoff", "carried", "segments")
 _SEGMENT = ("key", "digest", "events", "sums")
+
+_COLUMNS = tuple(name for name in MEMBERS if name not in ("key", "provider", "pass_through"))
 
 PROVES = (
     "each event is read again from its text as received; its time, identity and SHA-256 are those recorded",
@@ -64,14 +67,15 @@ def write_bundle(
     out: BinaryIO,
     *,
     invoice: Mapping[str, Any],
-    contract: Mapping[str, Any],
-    plan: Mapping[str, Any],
+    contracts: Sequence[Mapping[str, Any]],
+    plans: Mapping[str, Mapping[str, Any]],
     rates: Mapping[str, Mapping[str, Any]],
     journal: Mapping[str, Any],
     frozen: Mapping[str, Any],
     blocks: Iterable[Block],
 ) -> Manifest:
-    """Write the bundle of an issued invoice to `out` (seekable, empty). `rates` maps `card@version` to documents.
+    """Write the bundle of an issued invoice to `out` (seekable, empty). `contracts` are the versions
+    in order; `plans` maps `plan@version` and `rates` `card@version` to documents.
 
     The same arguments give the same content. Of `frozen` the run, customer, period, cut-off and segments are kept.
     Holds one block in memory. Checks counts only: `verify_bundle` checks the rest. Raises InvariantBroken.
@@ -79,7 +83,9 @@ def write_bundle(
     tree = MerkleTree()
     excluded = 0
     with ArchiveWriter(out) as archive:
-        inputs = documents(invoice=invoice, contract=contract, plan=plan, rates=rates, journal=journal, frozen=frozen)
+        inputs = documents(
+            invoice=invoice, contracts=contracts, plans=plans, rates=rates, journal=journal, frozen=frozen
+        )
         for name, content in inputs.items():
             archive.add(name, content)
         for number, block in enumerate(blocks, start=1):
@@ -114,8 +120,8 @@ def block_names(number: int) -> tuple[str, str, str]:
 def documents(
     *,
     invoice: Mapping[str, Any],
-    contract: Mapping[str, Any],
-    plan: Mapping[str, Any],
+    contracts: Sequence[Mapping[str, Any]],
+    plans: Mapping[str, Mapping[str, Any]],
     rates: Mapping[str, Mapping[str, Any]],
     journal: Mapping[str, Any],
     frozen: Mapping[str, Any],
@@ -125,14 +131,22 @@ def documents(
     return {
         "invoice.json": canonical_bytes(invoice),
         "lines.csv": lines_csv(invoice),
-        "contract.json": canonical_bytes(contract),
-        "plan.json": canonical_bytes(plan),
+        **{contract_file(document["version"]): canonical_bytes(document) for document in contracts},
+        **{plan_file(name): canonical_bytes(plans[name]) for name in in_version_order(plans)},
         **{rate_file(name): canonical_bytes(rates[name]) for name in in_version_order(rates)},
         "frozen.json": canonical_bytes({**{name: frozen[name] for name in _FROZEN}, "segments": segments}),
         "journal.json": canonical_bytes(journal),
         "journal.txt": plain_text_journal(journal).encode(),
         "VERIFY.md": verify_text(invoice).encode(),
     }
+
+
+def contract_file(version: int) -> str:
+    return f"contracts/{version}.json"
+
+
+def plan_file(name: str) -> str:
+    return f"plans/{name}.json"
 
 
 def rate_file(name: str) -> str:
@@ -149,12 +163,13 @@ def manifest_document(
 ) -> dict[str, Any]:
     """What MANIFEST.json says: the hash of every file, the commitment over the rated lines, counts and sums."""
     meters: dict[str, dict[str, Any]] = {}
-    classes: dict[str, int] = {}
+    units: dict[str, int] = {}
     for line in invoice["lines"]:
-        meter = meters.setdefault(line["meter"], {"quantity": 0, "exact": "0"})
-        meter["quantity"] += line["quantity"]
+        meter = meters.setdefault(line["meter"] or line["charge"], {"quantity": 0, "exact": "0"})
+        meter["quantity"] += line["quantity"] or 0
         meter["exact"] = format_amount(parse_amount(meter["exact"]) + parse_amount(line["exact"]))
-        classes[line["class"]] = classes.get(line["class"], 0) + line["quantity"]
+        if line["class"] is not None:
+            units[line["class"]] = units.get(line["class"], 0) + line["quantity"]
     return {
         "format": FORMAT,
         "rules_version": invoice["rules_version"],
@@ -167,23 +182,20 @@ def manifest_document(
         "merkle_root": tree.root().hex(),
         "rated_events": tree.size,
         "excluded_events": sum(invoice["events"]["excluded"].values()),
-        "sums": {"meters": meters, "classes": classes},
+        "sums": {"meters": meters, "classes": units},
     }
 
 
 def lines_csv(invoice: Mapping[str, Any]) -> bytes:
-    """The legal lines for a spreadsheet. `model` begins with the provider, so no cell begins a formula."""
-    columns = (
-        "line", "charge", "meter", "model", "class", "kind", "tier", "quantity", "blocks", "unit", "unit_price", "per",
-        "rate_version",
-        "rate_effective_from", "rate_hash", "contract_version", "events", "exact", "amount", "currency", "cause",
-    )  # fmt: skip
+    """The legal lines for a spreadsheet; what does not apply to a line is empty. No cell begins a formula: `model`
+    begins with the provider, an attribute with its name."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow((*_COLUMNS, "currency"))
     for line in invoice["lines"]:
-        cells = {**line, "model": f"{line['provider']}/{line['model']}", "currency": invoice["currency"]}
-        writer.writerow([cells[column] for column in columns])
+        model = None if line["model"] is None else f"{line['provider']}/{line['model']}"
+        cells = {**line, "model": model}
+        writer.writerow([*(cells[column] for column in _COLUMNS), invoice["currency"]])
     return text.getvalue().encode()
 
 

@@ -1,4 +1,4 @@
-"""When a contract version may follow another (R11). Contracts are versions; none is ever changed."""
+"""When a contract version may follow another (R8, R11). Contracts are versions; none is ever changed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Sequence
 
 from lambdas.billing.documents import Contract
 from lambdas.billing.errors import DocumentRefused
+from lambdas.billing.periods import account_period, month_of
+from lambdas.billing.plans import Plan
 from lambdas.billing.times import day_start
 
 
-def check_contract(new: Contract, earlier: Sequence[Contract], *, now: str) -> None:
+def check_contract(
+    new: Contract, earlier: Sequence[Contract], *, plan: Plan, plan_before: Plan | None, now: str
+) -> None:
     """Refuse a version that does not follow the customer's `earlier` ones (oldest first).
 
-    The first may begin on any day, also a past one. A later one begins on the first of a month (so a period has one
-    contract), after `now` and after the one before it, and keeps entity and currency: an account's invoices are of
-    one series and one currency. Raises DocumentRefused.
+    The first may begin on any day, also a past one. A later one begins on any UTC day after `now` and after the one
+    before it, and keeps entity, currency and anchor day: an account's invoices are of one series, one currency and one
+    row of periods. `plan` is the plan it names and `plan_before` that of the version before it; where they define the
+    primary meter differently, it begins with a billing period (R8). Raises DocumentRefused.
     """
     if not earlier:
         if new.version != 1:
@@ -27,13 +32,28 @@ def check_contract(new: Contract, earlier: Sequence[Contract], *, now: str) -> N
         was, wanted = getattr(last, field), getattr(new, field)
         if wanted != was:
             raise DocumentRefused(field, wanted, f"this customer's contracts are with {was}; make another customer")
-    if not new.effective_from.endswith("-01"):
-        raise DocumentRefused("effective_from", new.effective_from, "a later version begins on the first of a month")
-    if day_start(new.effective_from) <= now:
+    if new.anchor_day != last.anchor_day:
+        remedy = f"this customer's periods begin on day {last.anchor_day}; make another customer"
+        raise DocumentRefused("anchor_day", new.anchor_day, remedy)
+    begin = day_start(new.effective_from)
+    if begin <= now:
         raise DocumentRefused("effective_from", new.effective_from, f"a later version begins after today, {now[:10]}")
     if new.effective_from <= last.effective_from:
         raise DocumentRefused(
             "effective_from",
             new.effective_from,
-            f"version {last.version} begins on {last.effective_from}; begin a month after it",
+            f"version {last.version} begins on {last.effective_from}; begin on a day after it",
         )
+    period = account_period(month_of(begin, new.anchor_day), new.anchor_day)
+    if plan_before is not None and not _same_meter(plan, plan_before) and begin != period.start:
+        remedy = (
+            f"it counts the primary meter {plan.primary_meter} differently than {plan_before.id}@{plan_before.version} "
+            f"counts {plan_before.primary_meter}, so it begins with a billing period, such as {period.end[:10]}"
+        )
+        raise DocumentRefused("effective_from", new.effective_from, remedy)
+
+
+def _same_meter(plan: Plan, other: Plan) -> bool:
+    """True where the primary meters count the same classes with the same weights, whatever they are called."""
+    mine, theirs = plan.primary, other.primary
+    return (set(mine.classes), dict(mine.weights)) == (set(theirs.classes), dict(theirs.weights))

@@ -71,6 +71,10 @@ class RateMissing(BillingError):
     """A charge that is due has no price: the account cannot be invoiced until one is published."""
 
 
+class TooManyLines(BillingError):
+    """An invoice would have more lines than can be shown and checked."""
+
+
 class InvariantBroken(BillingError):
     """Two records that must agree do not. Never repaired silently."""
 

@@ -11,19 +11,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from lambdas.billing.errors import DocumentRefused, InvariantBroken
+from lambdas.billing.lines import INCLUDED
 from lambdas.billing.money import (
     format_amount,
     format_minor,
     minor_digits,
+    multiply,
     parse_amount,
     price_per_unit,
     round_half_away,
 )
-from lambdas.billing.pricing import INCLUDED
 
 _OF_LINE = (
-    "charge", "meter", "provider", "model", "class", "unit", "cause", "kind", "tier", "unit_price", "per",
-    "rate_version", "rate_effective_from", "rate_hash", "contract_version",
+    "charge", "account", "meter", "provider", "model", "class", "service_tier", "prompt_above", "attribute", "unit",
+    "cause", "kind", "tier", "weight", "unit_price", "per", "rate_version", "rate_effective_from", "rate_hash",
+    "contract_version", "pass_through",
 )  # fmt: skip
 
 
@@ -37,14 +39,11 @@ def explain_line(invoice: Mapping[str, Any], line_number: int) -> dict[str, Any]
     if not 0 < line_number <= len(lines):
         raise DocumentRefused("line", line_number, f"invoice {invoice['number']} has lines 1 to {len(lines)}")
     line = lines[line_number - 1]
-    exact = _product(line["quantity"], line["blocks"], line, line["exact"])
+    exact = line["arithmetic"] or _product(line["quantity"], line["blocks"], line, line["exact"])
     arithmetic = f"{exact} -> {line['amount']} {invoice['currency']}"
-    model = f"{line['provider']}/{line['model']}"
-    text = (
-        f"Line {line_number} charges {line['quantity']:,} {_units(line)} ({line['cause']}, {model}) of "
-        f"{line['events']:,} events {_priced(line, invoice['currency'])} of "
-        f"rate version {line['rate_version']} in force from {line['rate_effective_from']}: {arithmetic}."
-    )
+    text = f"Line {line_number} {_subject(line, invoice)}: {arithmetic}."
+    if line["pass_through"] is not None:
+        text += f" {_passed(line)}"
     rounded = round_half_away(parse_amount(line["exact"]), minor_digits(invoice["currency"]))
     if rounded != parse_amount(line["amount"]):
         text += (
@@ -56,10 +55,53 @@ def explain_line(invoice: Mapping[str, Any], line_number: int) -> dict[str, Any]
         "customer": invoice["customer"]["id"],
         "period": invoice["period"],
         "currency": invoice["currency"],
-        **{name: line[name] for name in ("line", *_OF_LINE, "quantity", "events", "exact", "amount")},
+        **{name: line[name] for name in ("line", *_OF_LINE, "service_from", "service_to", "resets_on")},
+        **{name: line[name] for name in ("quantity", "events", "exact", "amount")},
         "arithmetic": arithmetic,
         "text": text,
     }
+
+
+def _subject(line: Mapping[str, Any], invoice: Mapping[str, Any]) -> str:
+    """What a line is for, up to its arithmetic."""
+    if line["source"] == "fee":
+        what = "gives back" if line["exact"].startswith("-") else "charges"
+        return (
+            f"{what} {line['unit_price']} {invoice['currency']} per period ({line['cause']}), service from "
+            f"{line['service_from']} up to {line['service_to']}, at the price of rate version {line['rate_version']}"
+        )
+    if line["source"] != "usage":
+        what = "takes off" if line["exact"].startswith("-") else "adds"
+        return f"{what} what contract version {line['contract_version']} says ({line['cause']})"
+    split = "" if line["attribute"] is None else f", {line['attribute']}"
+    return (
+        f"charges {line['quantity']:,} {_units(line)} ({line['cause']}, {line['provider']}/{line['model']}{split}) of "
+        f"{line['events']:,} events {_priced(line, invoice['currency'])} of "
+        f"rate version {line['rate_version']} in force from {line['rate_effective_from']}"
+    )
+
+
+def _passed_event(line: Mapping[str, Any], quantity: int) -> dict[str, Any] | None:
+    """Cost and margin of one event on a pass-through line, in the provider's currency (R13)."""
+    passed = line["pass_through"]
+    if passed is None:
+        return None
+    cost = quantity * price_per_unit(parse_amount(passed["unit_cost"]), line["per"])
+    charged = multiply(cost, parse_amount(passed["markup"]), "cost x markup")
+    named = {name: passed[name] for name in ("currency", "unit_cost", "markup", "fx")}
+    amounts = {"cost": cost, "charged": charged, "margin": charged - cost}
+    named["fx"] = named["fx"] and {name: passed["fx"][name] for name in ("currency", "rate", "source", "rate_version")}
+    return {**named, **{name: format_amount(amount) for name, amount in amounts.items()}}
+
+
+def _passed(line: Mapping[str, Any]) -> str:
+    """How a pass-through price was made."""
+    passed = line["pass_through"]
+    fx = passed["fx"]
+    text = f"The price is the provider's {passed['unit_cost']} {passed['currency']} x {passed['markup']}"
+    if fx is not None:
+        text += f" x {fx['rate']} {fx['currency']} per {passed['currency']} ({fx['source']}, {fx['rate_version']})"
+    return f"{text}; cost {passed['cost']}, margin {passed['margin']} {passed['currency']}."
 
 
 def explain_charges(rated_line_text: str, invoice: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -84,6 +126,7 @@ def explain_charges(rated_line_text: str, invoice: Mapping[str, Any]) -> list[di
                 "invoice": invoice["number"],
                 "line": line["line"],
                 **{name: line[name] for name in _OF_LINE},
+                "pass_through": _passed_event(line, quantity),
                 "quantity": quantity,
                 "position": position[0] if position else None,
                 "exact": exact,
@@ -109,8 +152,8 @@ def explain_exclusion(excluded_line_text: str) -> dict[str, Any]:
 
 
 def explain_posting(line: Mapping[str, Any], journal: Mapping[str, Any]) -> dict[str, Any]:
-    """Where a line's exact amount is in the journal: in the revenue of its meter, together with that meter's lines."""
-    account = f"revenue:{line['meter']}"
+    """Where a line's exact amount is in the journal: on the account that it names, with the other lines of it."""
+    account = line["account"]
     return {
         "transaction": journal["id"],
         "hash": journal["hash"],
@@ -154,4 +197,7 @@ def _product(quantity: int, blocks: int | None, line: Mapping[str, Any], exact: 
 
 
 def _units(line: Mapping[str, Any]) -> str:
-    return f"{line['unit']}s" if line["quantity"] != 1 else str(line["unit"])
+    unit = str(line["unit"]).replace("_", " ")
+    weight = line["weight"]
+    named = f"{unit}s" if line["quantity"] != 1 else unit
+    return named if weight is None else f"{named}, {weight:,} for each token of the class,"

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lambdas.billing.agreements import Agreement, Stretch
-from lambdas.billing.errors import RateMissing
+from lambdas.billing.errors import InvariantBroken, RateMissing
 from lambdas.billing.money import format_amount, parse_amount
 from lambdas.billing.periods import day_count, prorate_amount
 from lambdas.billing.plans import Charge
 from lambdas.billing.rates import DatedRate
+from lambdas.billing.times import day_start
 
 
 class Fee(NamedTuple):
@@ -40,9 +41,9 @@ class Fee(NamedTuple):
 
     @property
     def arithmetic(self) -> str:
-        """`30.00 x 10/30 = 10`, or `99.00 x 1 = 99` for a whole period."""
+        """`30.00 x 10/30 = 10`, `99.00 x 1 = 99` for a whole period, `30.00 x 20/30 = 20 back`."""
         share = "1" if self.days == self.of else f"{self.days}/{self.of}"
-        return f"{'-' if self.unused else ''}{self.price} x {share} = {format_amount(self.amount)}"
+        return f"{self.price} x {share} = {format_amount(abs(self.amount))}{' back' if self.unused else ''}"
 
 
 class Recognised(NamedTuple):
@@ -58,7 +59,7 @@ def fees_of(agreement: Agreement, carried: Mapping[str, Any] | None) -> list[Fee
 
     Raises RateMissing for a flat charge without a price: nothing is billed at zero.
     """
-    billed = [_billed(entry, agreement.days) for entry in (carried or {}).get("advance", [])]
+    billed = [_billed(entry, agreement) for entry in (carried or {}).get("advance", [])]
     fees: list[Fee] = []
     for stretch in agreement.stretches:
         for charge in stretch.plan.charges:
@@ -119,8 +120,11 @@ def _price(charge: Charge, dated: DatedRate) -> int:
     return dated.rate.tiers[0].block_price
 
 
-def _billed(entry: Mapping[str, Any], of: int) -> Fee:
-    start, end = (f"{entry[name]}T00:00:00.000000Z" for name in ("service_from", "service_to"))
+def _billed(entry: Mapping[str, Any], agreement: Agreement) -> Fee:
+    start, end = day_start(entry["service_from"]), day_start(entry["service_to"])
+    if (start, end) != agreement.period[1:]:
+        raise InvariantBroken(f"fee of {entry['charge']}", f"{start} to {end}", f"it serves {agreement.period.name}")
+    of = agreement.days
     return Fee(entry["charge"], entry["contract_version"], start, end, entry["price"], entry["rate_version"],
                entry["rate_effective_from"], of, parse_amount(entry["exact"]), unused=False, ahead=False)  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""From rated totals to an invoice document: legal lines, net, tax, receivable (K1, K3, K4, K7), in canonical JSON.
+"""From a settlement to an invoice document: net, displayed lines, tax, receivable (K1, K3, K4), in canonical JSON.
 
 `draft_document` is everything but the number; `issued_document` adds number and date. Both the billing run and
 `verify` call them, so an invoice is recomputed by the code that made it.
@@ -6,88 +6,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lambdas.billing.classes import CLASS_ORDER, CLASSES
-from lambdas.billing.documents import Contract
+from lambdas.billing.agreements import Agreement, Stretch
+from lambdas.billing.commitments import carried_on
+from lambdas.billing.errors import TooManyLines
+from lambdas.billing.line_documents import line_document
 from lambdas.billing.money import apportion, format_amount, format_minor, minor_digits, parse_amount, tax_on
-from lambdas.billing.plans import Plan
-from lambdas.billing.pricing import INCLUDED, LinePrice
 from lambdas.billing.rating import Totals
+from lambdas.billing.steps import Settlement, settle
 
 RULES_VERSION = "1"
 """Version of the billing rules (D18). A released rule set is never changed, only followed by the next."""
-
-
-class LineSum(NamedTuple):
-    """One legal line before rounding: exact `amount` in 10**-18."""
-
-    price: LinePrice
-    quantity: int
-    amount: int
-    events: int
-    blocks: int | None
+MAX_LINES = 10_000
+"""Legal lines of one invoice: each is shown, rounded and explained, so an attribute that splits lines has a bound."""
 
 
 class Draft(NamedTuple):
-    """What a draft needs besides its lines. Times are canonical; hashes are hex SHA-256 of canonical documents."""
+    """What a draft needs besides what was rated. Times are canonical.
+
+    `carried` is what the account's previous invoice says that this one must know: its `invoice` number and `hash`, the
+    fees it billed in `advance` and what counts to a `committed` amount; None where there is nothing to know.
+    """
 
     run_id: str
-    period: str
     cutoff: str
     entity: Mapping[str, Any]
     customer: Mapping[str, Any]
-    contract: Contract
-    contract_hash: str
-    plan: Plan
-    plan_hash: str
-    rate_hashes: Mapping[str, str]
-    """`card@version` -> content hash of that version."""
+    agreement: Agreement
+    carried: Mapping[str, Any] | None = None
 
 
-def line_sums(totals: Totals, plan: Plan) -> list[LineSum]:
-    """The lines of rated totals in legal order: charge, provider, model, class, start of the price, tier."""
-    charge_order = {charge.id: position for position, charge in enumerate(plan.charges)}
-    sums = [LineSum(t.price, t.quantity, t.amount, t.events, t.blocks) for t in totals.lines.values()]
+def draft_document(draft: Draft, totals: Totals) -> dict[str, Any]:
+    """The invoice without number and date.
 
-    def order(line: LineSum) -> tuple[int, str, str, int, str, int]:
-        price = line.price
-        tier = int(price.tier) if price.tier not in (None, INCLUDED) else 0
-        charge = charge_order[price.charge.id]
-        return charge, price.provider, price.model, CLASS_ORDER[price.token_class], price.dated.start, tier
-
-    return sorted(sums, key=order)
-
-
-def draft_document(draft: Draft, lines: Sequence[LineSum], totals: Totals) -> dict[str, Any]:
-    """The invoice without number and date. Displayed lines add up to the displayed net; exact amounts stay beside."""
-    currency = draft.contract.currency
+    Displayed lines add up to the displayed net; exact amounts stay beside. Raises TooManyLines, and what `settle`
+    raises.
+    """
+    agreement = draft.agreement
+    contract = agreement.last.contract
+    settlement = settle(agreement, totals, draft.carried)
+    lines = settlement.lines
+    if len(lines) > MAX_LINES:
+        split = contract.split_by or "the models used"
+        raise TooManyLines("lines", len(lines), f"at most {MAX_LINES} on an invoice; {split} makes too many")
+    currency = contract.currency
     digits = minor_digits(currency)
     net = apportion([line.amount for line in lines], digits)
-    tax = tax_on(net.total, parse_amount(draft.contract.tax_rate), digits)
+    tax = tax_on(net.total, parse_amount(contract.tax_rate), digits)
     return {
         "rules_version": RULES_VERSION,
         "run_id": draft.run_id,
-        "period": draft.period,
+        "period": agreement.period.name,
+        "period_start": agreement.period.start[:10],
+        "period_end": agreement.period.end[:10],
         "cutoff": draft.cutoff,
         "currency": currency,
         "entity": dict(draft.entity),
         "customer": dict(draft.customer),
         "contract": {
-            "version": draft.contract.version,
-            "hash": draft.contract_hash,
-            "plan": f"{draft.plan.id}@{draft.plan.version}",
-            "plan_hash": draft.plan_hash,
-            "rate_versions": dict(draft.rate_hashes),
-            "posture": draft.contract.posture,
-            "volatility_bearer": draft.contract.volatility_bearer,
-            "usage_basis": draft.contract.usage_basis,
-            "late_usage": draft.contract.late_usage,
-            "parked_usage": draft.contract.parked_usage,
+            **_contract(agreement.last, agreement),
+            "rate_versions": dict(agreement.hashes.rates),
+            "posture": contract.posture,
+            "volatility_bearer": contract.volatility_bearer,
+            "usage_basis": contract.usage_basis,
+            "late_usage": contract.late_usage,
+            "parked_usage": contract.parked_usage,
         },
+        "contracts": [
+            {"from": stretch.start[:10], "to": stretch.end[:10], **_contract(stretch, agreement)}
+            for stretch in agreement.stretches
+        ],
         "lines": [
-            _line(number, line, displayed, draft)
+            line_document(number, line, displayed, agreement)
             for number, (line, displayed) in enumerate(zip(lines, net.parts, strict=True), start=1)
         ],
         "events": {
@@ -95,19 +87,26 @@ def draft_document(draft: Draft, lines: Sequence[LineSum], totals: Totals) -> di
             "rated": totals.rated,
             "excluded": dict(totals.excluded),
         },
-        "positions": _positions(lines),
+        "positions": _positions(totals),
+        "included": _included(totals, agreement),
+        **_carrying(draft.carried, settlement),
         "net_exact": format_amount(sum(line.amount for line in lines)),
         "net": format_minor(net.total, currency),
         "tax": [
             {
-                "category": draft.contract.tax_category,
-                "rate": draft.contract.tax_rate,
+                "category": contract.tax_category,
+                "rate": contract.tax_rate,
                 "base": format_minor(net.total, currency),
                 "amount": format_minor(tax, currency),
             }
         ],
         "total": format_minor(net.total + tax, currency),
     }
+
+
+def is_empty(draft: Mapping[str, Any]) -> bool:
+    """Whether there is nothing to invoice: no line, and nothing of an earlier invoice that this period earns."""
+    return not draft["lines"] and "recognised" not in draft
 
 
 def issued_document(draft: Mapping[str, Any], *, number: str, issued_at: str) -> dict[str, Any]:
@@ -120,40 +119,84 @@ def invoice_number(prefix: str, year: int, sequence: int) -> str:
     return f"{prefix}-{year:04d}-{sequence:06d}"
 
 
-def _positions(lines: Sequence[LineSum]) -> dict[str, int]:
-    """What each charge whose price depends on positions has counted in the period, included units too (K8)."""
-    counted: dict[str, int] = {}
-    for line in lines:
-        charge = line.price.charge
-        if charge.positional:
-            counted[charge.id] = counted.get(charge.id, 0) + line.quantity
-    return counted
-
-
-def _line(number: int, line: LineSum, displayed: int, draft: Draft) -> dict[str, Any]:
-    price, dated, charge = line.price, line.price.dated, line.price.charge
-    version = f"{dated.card}@{dated.version}"
+def _contract(stretch: Stretch, agreement: Agreement) -> dict[str, Any]:
+    contract = stretch.contract
+    plan = f"{contract.plan}@{contract.plan_version}"
     return {
-        "line": number,
-        "key": line.price.key,
-        "charge": charge.id,
-        "meter": charge.meter,
-        "provider": price.provider,
-        "model": price.model,
-        "class": price.token_class,
-        "unit": CLASSES[price.token_class].unit,
-        "cause": CLASSES[price.token_class].cause,
-        "kind": charge.kind,
-        "tier": price.tier,
-        "quantity": line.quantity,
-        "blocks": line.blocks,
-        "unit_price": price.price,
-        "per": dated.rate.per,
-        "rate_version": version,
-        "rate_effective_from": dated.effective_from,
-        "rate_hash": draft.rate_hashes[version],
-        "contract_version": draft.contract.version,
-        "events": line.events,
-        "exact": format_amount(line.amount),
-        "amount": format_minor(displayed, draft.contract.currency),
+        "version": contract.version,
+        "hash": agreement.hashes.contracts[contract.version],
+        "plan": plan,
+        "plan_hash": agreement.hashes.plans[plan],
     }
+
+
+def _positions(totals: Totals) -> dict[str, int | str]:
+    """What is counted in the period under each position, included usage too (K8): units, or the value of units as
+    decimal text where included usage is money."""
+    counted: dict[str, int] = {}
+    money: set[str] = set()
+    for total in totals.lines.values():
+        charge = total.price.charge
+        if not charge.positional:
+            continue
+        if charge.pool is None:
+            counted[charge.id] = counted.get(charge.id, 0) + total.quantity
+        elif charge.pool.amount is None:
+            name = f"pool:{charge.pool.id}"
+            counted[name] = counted.get(name, 0) + total.quantity
+        else:
+            name = f"pool:{charge.pool.id}"
+            money.add(name)
+            counted[name] = counted.get(name, 0) + total.quantity * total.price.value
+    return {name: format_amount(value) if name in money else value for name, value in counted.items()}
+
+
+def _included(totals: Totals, agreement: Agreement) -> list[dict[str, Any]]:
+    """Every included quantity or amount of the period, what of it was used, and the day it is whole again."""
+    used: dict[str, int] = {}
+    for total in totals.lines.values():
+        price = total.price
+        if price.tier == "included":
+            pool = price.charge.pool
+            name = price.charge.id if pool is None else f"pool:{pool.id}"
+            units = total.quantity if pool is None or pool.amount is None else total.quantity * price.value
+            used[name] = used.get(name, 0) + units
+    found: dict[str, dict[str, Any]] = {}
+    resets_on = agreement.period.end[:10]
+    for stretch in agreement.stretches:
+        shares = stretch.pricing.shares
+        for charge in stretch.plan.charges:
+            pool = charge.pool
+            if pool is None and not charge.included:
+                continue
+            name = charge.id if pool is None else f"pool:{pool.id}"
+            whole = shares.charges[charge.id] if pool is None else shares.pools[pool.id]
+            left = max(0, whole - used.get(name, 0))
+            entry: dict[str, Any] = {"included": whole, "used": used.get(name, 0), "left": left}
+            if pool is not None and pool.amount is not None:
+                entry = {key: format_amount(value) for key, value in entry.items()}
+                unit = stretch.contract.currency
+            else:
+                unit = charge.unit
+            charges = [charge.id] if pool is None else list(pool.charges)
+            found[name] = {"name": name, "charges": charges, "unit": unit, **entry, "resets_on": resets_on}
+    return list(found.values())
+
+
+def _carrying(carried: Mapping[str, Any] | None, settlement: Settlement) -> dict[str, Any]:
+    """What the invoice takes over from the one before it, and what the next one must know of this one."""
+    found: dict[str, Any] = {}
+    if carried is not None:
+        found["carried"] = dict(carried)
+    if settlement.recognised:
+        found["recognised"] = [
+            {"charge": item.charge, "invoice": item.invoice, "exact": format_amount(item.amount)}
+            for item in settlement.recognised
+        ]
+    if settlement.advance or settlement.committed is not None:
+        committed = settlement.committed
+        found["carried_forward"] = {
+            "advance": settlement.advance,
+            "committed": None if committed is None else carried_on(committed),
+        }
+    return found

@@ -29,15 +29,16 @@ def receivable(customer: str) -> str:
 
 
 def invoice_transaction(invoice: Mapping[str, Any]) -> dict[str, Any]:
-    """The journal transaction of an issued invoice: exact revenue per meter, receivable and tax in minor units,
-    the difference to `rounding`, and the hash of the invoice it posts. An invoice of zero has no postings.
+    """The journal transaction of an issued invoice: every line's exact amount on the account that the line names,
+    receivable and tax in minor units, the difference to `rounding`, fees of earlier invoices that this period has
+    earned, and the hash of the invoice it posts. An invoice of zero has no postings of its own.
 
     Raises InvariantBroken where the exact lines do not round to the net (K6) or net and tax are not the total.
     """
     customer = receivable(invoice["customer"]["id"])
     revenue: dict[str, int] = {}
     for line in invoice["lines"]:
-        account = f"revenue:{line['meter']}"
+        account = line["account"]
         revenue[account] = revenue.get(account, 0) + parse_amount(line["exact"])
     postings = [_move(account, customer, amount) for account, amount in revenue.items() if amount]
     net = parse_amount(invoice["net"])
@@ -53,6 +54,9 @@ def invoice_transaction(invoice: Mapping[str, Any]) -> dict[str, Any]:
     balance = balances(postings).get(customer, 0)
     if balance != parse_amount(invoice["total"]):
         raise InvariantBroken("receivable", format_amount(balance), f"it must be the invoice total {invoice['total']}")
+    for earned in invoice.get("recognised", []):
+        amount = parse_amount(earned["exact"])
+        postings.append(_move(f"revenue:{earned['charge']}", f"deferred:{earned['charge']}", amount))
     transaction = {
         "id": f"invoice:{invoice['number']}",
         "time": invoice["issued_at"],

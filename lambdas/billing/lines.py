@@ -8,7 +8,6 @@ from lambdas.billing.canonical import encode_string
 from lambdas.billing.classes import STANDARD
 from lambdas.billing.kinds import graduated, package, per_unit, volume
 from lambdas.billing.money import format_amount, multiply, parse_amount, price_per_unit
-from lambdas.billing.periods import prorate_amount
 from lambdas.billing.plans import Charge
 from lambdas.billing.rate_cards import Rate, RateKey, Tier
 from lambdas.billing.rates import DatedFx, DatedRate
@@ -20,16 +19,11 @@ _PARTS = {
 }  # fmt: skip
 
 
-class Cost(NamedTuple):
-    """What the provider charges for a unit, as its price list says, in `currency`."""
-
-    dated: DatedRate
-    currency: str
-
-
 class PassThrough(NamedTuple):
-    """How a cost becomes a price: times `markup`, times the exchange rate where currencies differ (R13)."""
+    """How a provider's cost in `currency` becomes a price: times `markup`, times the exchange rate where currencies
+    differ (R13)."""
 
+    currency: str
     markup: str
     fx: DatedFx | None
 
@@ -37,6 +31,7 @@ class PassThrough(NamedTuple):
         """The one price that a cost makes. Raises InvalidAmount where a unit of it needs more than 18 decimals."""
         price = multiply(cost.tiers[0].block_price, parse_amount(self.markup), "cost x markup")
         if self.fx is not None:
+            multiply(cost.tiers[0].unit_price, self.fx.rate.exact, "cost x exchange rate")
             price = multiply(price, self.fx.rate.exact, "cost x markup x exchange rate")
         unit_price = price_per_unit(price, cost.per, "cost x markup x exchange rate")
         return Tier(None, format_amount(price), price, unit_price)
@@ -50,7 +45,6 @@ class Of(NamedTuple):
     since: str
     dated: DatedRate
     contract_version: int
-    cost: Cost | None
     passed: PassThrough | None
 
     def marks(self, contract_mark: str) -> list[str]:
@@ -62,8 +56,6 @@ class Of(NamedTuple):
             marks.append(asked.service_tier)
         if above:
             marks.append(f"prompt>{above}")
-        if self.cost is not None and self.passed is None:
-            marks.append(self.cost.dated.name)
         return [*marks, contract_mark] if contract_mark else marks
 
 
@@ -81,16 +73,18 @@ class LinePrice(NamedTuple):
     tier: str | None
     price: str
     unit_price: int
+    value: int
+    """What a unit is worth, in 10**-18: also on the line of included units, which costs nothing."""
     attribute: str | None
 
     @classmethod
-    def of_price(cls, of: Of, key: str, tier: str | None, price: str, unit_price: int) -> LinePrice:
-        return cls(key, encode_string(key), of, tier, price, unit_price, None)
+    def of_price(cls, of: Of, key: str, tier: str | None, price: Tier, value: int) -> LinePrice:
+        return cls(key, encode_string(key), of, tier, price.price, price.unit_price, value, None)
 
-    def with_attribute(self, mark: str, value: str) -> LinePrice:
-        """The same price for events with this value of the splitting attribute; `mark` ends the line's key."""
-        key = f"{self.key}|{mark}"
-        return self._replace(key=key, encoded_key=encode_string(key), attribute=value)
+    def with_attribute(self, attribute: str) -> LinePrice:
+        """The same price for events with this value of the splitting attribute, given as `name=value`."""
+        key = f"{self.key}|{attribute}"
+        return self._replace(key=key, encoded_key=encode_string(key), attribute=attribute)
 
     @property
     def charge(self) -> Charge:
@@ -181,11 +175,3 @@ def _covered(price: ClassPrice, units: int, position: int) -> int:
     if left <= 0:
         return 0
     return min(units, -(-left // unit_price)) if unit_price else units
-
-
-def cost_of(line: LinePrice, units: int) -> int | None:
-    """The provider's cost of the usage on a line, in 10**-18 of the cost's currency: units / weight x unit cost, at 12
-    decimals where weights leave a fraction (K2). None where no cost is known."""
-    if line.of.cost is None:
-        return None
-    return prorate_amount(line.of.cost.dated.rate.tiers[0].unit_price * units, 1, line.weight)

@@ -10,7 +10,7 @@ from lambdas.billing.charges import KINDS, Charge, Pool, read_charges
 from lambdas.billing.controls import read_controls
 from lambdas.billing.errors import DocumentRefused, MixedStories, PlanRefused
 from lambdas.billing.fields import NAME, check_choice, check_match, check_text, closed, currency_of, version_of
-from lambdas.billing.meters import METERS, read_classes, read_meters
+from lambdas.billing.meters import METERS, Meter, common_class, read_classes, read_meters
 from lambdas.billing.models.base_included import BASE_INCLUDED
 from lambdas.billing.models.blended_unit import BLENDED_UNIT
 from lambdas.billing.models.custom import CUSTOM
@@ -64,6 +64,16 @@ class Plan(NamedTuple):
     def in_advance(self) -> tuple[Charge, ...]:
         """Its flat charges that are billed before the period they serve."""
         return tuple(charge for charge in self.charges if charge.timing == "advance")
+
+    @property
+    def primary(self) -> Meter:
+        """The definition of its primary meter, which is frozen with this version (R8)."""
+        charge = next(charge for charge in self.charges if charge.meter == self.primary_meter)
+        return Meter(charge.classes, charge.weights)
+
+    def refuses(self, name: str) -> bool:
+        """True where the plan says that a class is never priced, by its name or as one of all tools."""
+        return common_class([name], self.refused) is not None
 
 
 def read_plan(document: Any) -> Plan:

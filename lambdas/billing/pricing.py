@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from lambdas.billing.classes import INPUT_CLASSES, STANDARD, TOOL_CALL, class_of
 from lambdas.billing.documents import Contract, read_contract
 from lambdas.billing.errors import DocumentRefused, InvalidAmount
-from lambdas.billing.lines import INCLUDED, ClassPrice, Cost, LinePrice, Of, PassThrough, Unpriced
+from lambdas.billing.lines import INCLUDED, ClassPrice, LinePrice, Of, PassThrough, Unpriced
 from lambdas.billing.money import multiply
 from lambdas.billing.plans import Charge, Plan, read_plan
-from lambdas.billing.rate_cards import Rate, RateCardVersion, RateKey, read_rate_card_version
+from lambdas.billing.rate_cards import Rate, RateCardVersion, RateKey, Tier, read_rate_card_version
 from lambdas.billing.rates import NO_PRICES, DatedRate, PriceHistory, fx_at, price_histories
 from lambdas.billing.terms import PriceLock
 from lambdas.billing.times import day_start
@@ -137,7 +137,7 @@ class Pricing:
         if found is None:
             if len(self._split) >= _MOST_LINES:
                 self._split.clear()
-            found = self._split[(line.key, value)] = line.with_attribute(f"{name}={value}", value)
+            found = self._split[(line.key, value)] = line.with_attribute(f"{name}={value}")
         return found
 
     def flat_rate(self, charge: Charge, time: str) -> DatedRate | None:
@@ -161,17 +161,17 @@ class Pricing:
         if charge is None or asked.name in self.plan.refused:
             return _DatedPrices(("",), (self._no_charge(asked),))
         key = asked if charge.prices != "charge" else RateKey("", "", charge.id, *asked[3:])
-        starts = sorted({*self._starts(self._list, key), *self._starts(self._override, key)}
-                        | {*self._starts(self._costs, asked), *(self.contract.price_lock or ())})  # fmt: skip
+        histories = (self._costs,) if charge.prices == "cost" else (self._list, self._override)
+        changes = {start for cards in histories for start in self._starts(cards, key)}
+        starts = sorted({*changes, *(self.contract.price_lock or ())})
         return _DatedPrices(tuple(starts), tuple(self._price_at(charge, key, asked, start) for start in starts))
 
     def _price_at(self, charge: Charge, key: RateKey, asked: RateKey, start: str) -> ClassPrice | Unpriced | None:
-        cost = self._cost_at(asked, start)
-        dated = cost if charge.prices == "cost" else self._rate_at(key, start)
+        dated = self._cost_at(asked, start) if charge.prices == "cost" else self._rate_at(key, start)
         if dated is None:
             return None
         try:
-            return self._class_price(charge, asked, start, dated, cost)
+            return self._class_price(charge, asked, start, dated)
         except InvalidAmount as error:
             return Unpriced("wrong_price", str(error))
 
@@ -199,9 +199,7 @@ class Pricing:
         found = (self._costs.get(sized, NO_PRICES).at(time) for sized in self._sizes(asked))
         return next((cost for cost in found if cost is not None), None)
 
-    def _class_price(
-        self, charge: Charge, asked: RateKey, since: str, dated: DatedRate, cost: DatedRate | None
-    ) -> ClassPrice | Unpriced:
+    def _class_price(self, charge: Charge, asked: RateKey, since: str, dated: DatedRate) -> ClassPrice | Unpriced:
         rate, passed = dated.rate, None
         if len(rate.tiers) > 1 and (charge.kind in _ONE_PRICE or charge.pool is not None):
             what = "shares included usage" if charge.pool is not None else f"is {charge.kind}"
@@ -212,18 +210,18 @@ class Pricing:
                 return found
             passed, rate = found, rate._replace(tiers=(found.tier(rate),))
         self._check_discounts(charge, rate)
-        of = Of(charge, asked, since, dated, self.contract.version, self._cost(cost), passed)
+        of = Of(charge, asked, since, dated, self.contract.version, passed)
         name = "|".join(of.marks(self.mark))
 
-        def line(tier: str | None, price: str, unit_price: int) -> LinePrice:
-            return LinePrice.of_price(of, name if tier is None else f"{name}|{tier}", tier, price, unit_price)
+        def line(tier: str | None, price: Tier) -> LinePrice:
+            return LinePrice.of_price(of, name if tier is None else f"{name}|{tier}", tier, price, value)
 
+        value = rate.tiers[0].unit_price
         weight = charge.weights.get(asked.name, 1)
         if not charge.positional:
-            only = line(None, rate.tiers[0].price, rate.tiers[0].unit_price)
-            return ClassPrice(charge, rate, only, (), weight, 0, None, charge.id)
-        numbered = [line(str(n), tier.price, tier.unit_price) for n, tier in enumerate(rate.tiers, start=1)]
-        lines = (line(INCLUDED, "0", 0), *numbered)
+            return ClassPrice(charge, rate, line(None, rate.tiers[0]), (), weight, 0, None, charge.id)
+        numbered = [line(str(n), tier) for n, tier in enumerate(rate.tiers, start=1)]
+        lines = (line(INCLUDED, Tier(None, "0", 0, 0)), *numbered)
         pool = charge.pool
         if pool is None:
             included = self.shares.charges.get(charge.id, charge.included)
@@ -233,20 +231,17 @@ class Pricing:
         units, money = (limit, None) if pool.amount is None else (0, limit)
         return ClassPrice(charge, rate, None, lines, weight, units, money, f"pool:{pool.id}")
 
-    def _cost(self, dated: DatedRate | None) -> Cost | None:
-        return None if dated is None else Cost(dated, self._cards[dated.card][0].currency)
-
     def _passed_through(self, markup: str, cost: DatedRate) -> PassThrough | Unpriced:
         """Cost times markup, in the contract's currency at the exchange rate fixed for the period (R13)."""
         foreign = self._cards[cost.card][0].currency
         if foreign == self.contract.currency:
-            return PassThrough(markup, None)
+            return PassThrough(foreign, markup, None)
         fx = fx_at(self._cards.get(self.contract.fx_card or "", []), foreign, self._fixed_at)
         if fx is None:
             named = self.contract.fx_card or "(none named)"
             detail = f"fx card {named} has no {self.contract.currency} for {foreign} on {self._fixed_at[:10]}"
             return Unpriced("no_exchange_rate", detail)
-        return PassThrough(markup, fx)
+        return PassThrough(foreign, markup, fx)
 
     def _check_discounts(self, charge: Charge, rate: Rate) -> None:
         """Every percentage of every unit must be exact (K2). Raises InvalidAmount."""

@@ -100,7 +100,7 @@ def line_price(key: str, of: Sequence[Any], agreement: Agreement) -> LinePrice:
     found = None if pricing is None else pricing.find(RateKey(*asked), since)
     if pricing is not None and isinstance(found, ClassPrice):
         split_by = pricing.contract.split_by
-        attributes = {} if split_by is None or attribute is None else {split_by: attribute}
+        attributes = {} if split_by is None or attribute is None else {split_by: attribute.partition("=")[2]}
         for line in (found.only,) if found.only else found.lines:
             split = pricing.split(line, attributes)
             if split.key == key:

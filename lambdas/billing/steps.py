@@ -105,23 +105,9 @@ def _usage_lines(totals: Totals) -> list[Line]:
     lines = []
     for total in totals.lines.values():
         price = total.price
-        account = f"revenue:{price.charge.revenue}"
-        lines.append(
-            Line(
-                price.key,
-                USAGE,
-                price.charge.id,
-                account,
-                price.of.contract_version,
-                total.amount,
-                "",
-                "",
-                price,
-                total.quantity,
-                total.events,
-                total.blocks,
-            )  # fmt: skip
-        )
+        charge, version = price.charge, price.of.contract_version
+        line = Line(price.key, USAGE, charge.id, f"revenue:{charge.revenue}", version, total.amount, "", "", price)
+        lines.append(line._replace(quantity=total.quantity, events=total.events, blocks=total.blocks))
     return lines
 
 
@@ -191,7 +177,7 @@ def _percent_lines(lines: Sequence[Line], agreement: Agreement) -> list[Line]:
         if amount > 0:
             share = format_amount(discount.percent)
             scope = ", ".join(discount.charges) or "usage"
-            arithmetic = f"-{share} x {format_amount(base)} = {format_amount(-amount)}"
+            arithmetic = f"{share} x {format_amount(base)} = {format_amount(amount)} off"
             found.append(_discount_line(discount, stretch, amount, f"{share} off {scope}", arithmetic))
     return found
 

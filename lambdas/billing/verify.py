@@ -14,35 +14,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from lambdas.billing.agreements import Agreement, compile_agreement
 from lambdas.billing.archive import Archive, differs
 from lambdas.billing.bundle import (
     BLOCK_ROWS,
     FORMAT,
     MANIFEST,
     block_names,
+    contract_file,
     documents,
     in_version_order,
     manifest_document,
+    plan_file,
     rate_file,
 )
-from lambdas.billing.canonical import canonical_bytes, canonical_json, content_hash, sha256_hex
+from lambdas.billing.canonical import canonical_bytes, canonical_json, sha256_hex
 from lambdas.billing.documents import read_customer, read_entity
 from lambdas.billing.errors import BillingError, BundleDiffers, Difference, InvariantBroken, NotABundle
-from lambdas.billing.invoice import RULES_VERSION, Draft, draft_document, invoice_number, issued_document, line_sums
+from lambdas.billing.invoice import RULES_VERSION, Draft, draft_document, invoice_number, issued_document
 from lambdas.billing.journal import invoice_transaction
 from lambdas.billing.merkle import MerkleTree
-from lambdas.billing.pricing import Pricing, compile_pricing
+from lambdas.billing.money import parse_amount
 from lambdas.billing.rating import ClassKey, Positions, Totals, add_quantities, rate_event
 from lambdas.billing.segments import StoredEvent, read_raw, row_of, segment_digest, usage_line
 from lambdas.billing.strict_json import decode_text, parse
-from lambdas.billing.times import Period, canonical_time, month_period
+from lambdas.billing.times import Period, canonical_time
 from lambdas.billing.usage import identity_hash, read_event
 
 _USAGE = ("time", "source", "id", "revision", "segment", "received", "sha256", "raw")
 _RATED = ("time", "source", "id", "revision", "charges")
 _EXCLUDED = ("time", "source", "id", "revision", "reason", "detail")
+_CONTRACT_FILE = re.compile(r"contracts/([1-9][0-9]{0,5})\.json", re.ASCII)
+_PLAN_FILE = re.compile(r"plans/([A-Za-z0-9._-]+@[0-9]+)\.json", re.ASCII)
 _RATE_FILE = re.compile(r"rates/([A-Za-z0-9._-]+@[0-9]+)\.json", re.ASCII)
-_BEFORE_RATES = ("invoice.json", "lines.csv", "contract.json", "plan.json")
 _AFTER_RATES = ("frozen.json", "journal.json", "journal.txt", "VERIFY.md")
 _MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError)
 """What reading hostile content can raise besides BillingError; ValueError includes bad UTF-8 and JSON."""
@@ -92,12 +96,11 @@ class Inputs(NamedTuple):
 
     files: dict[str, bytes]
     invoice: dict[str, Any]
-    contract: dict[str, Any]
-    plan: dict[str, Any]
+    contracts: list[dict[str, Any]]
+    plans: dict[str, dict[str, Any]]
     rates: dict[str, dict[str, Any]]
     frozen: dict[str, Any]
-    pricing: Pricing
-    period: Period
+    agreement: Agreement
 
 
 def verify_bundle(source: BinaryIO | Path | str) -> Report:
@@ -146,8 +149,8 @@ def _verify(archive: Archive) -> Facts:
         journal = invoice_transaction(invoice)
     expected = documents(
         invoice=invoice,
-        contract=inputs.contract,
-        plan=inputs.plan,
+        contracts=inputs.contracts,
+        plans=inputs.plans,
         rates=inputs.rates,
         journal=journal,
         frozen=inputs.frozen,
@@ -180,9 +183,14 @@ def _verify(archive: Archive) -> Facts:
 
 def _check_names(names: Sequence[str]) -> int:
     """Exactly the files of a bundle in their order; the number of blocks."""
-    rates = in_version_order(match[1] for match in map(_RATE_FILE.fullmatch, names) if match)
+    contracts = sorted(int(match[1]) for match in map(_CONTRACT_FILE.fullmatch, names) if match)
+    plans, rates = (
+        in_version_order(match[1] for match in map(pattern.fullmatch, names) if match)
+        for pattern in (_PLAN_FILE, _RATE_FILE)
+    )
     blocks = sum(name.startswith("usage/") for name in names)
-    expected = [*_BEFORE_RATES, *map(rate_file, rates), *_AFTER_RATES]
+    expected = ["invoice.json", "lines.csv", *map(contract_file, contracts)]
+    expected += [*map(plan_file, plans), *map(rate_file, rates), *_AFTER_RATES]
     for number in range(1, blocks + 1):
         expected.extend(block_names(number))
     expected.append(MANIFEST)
@@ -207,26 +215,49 @@ def _read_inputs(archive: Archive) -> Inputs:
         files[name], value = read_document(archive, name)
         return value
 
-    invoice, contract, plan, frozen = map(document, ("invoice.json", "contract.json", "plan.json", "frozen.json"))
-    rates = {match[1]: document(match[0]) for match in map(_RATE_FILE.fullmatch, archive.names) if match}
+    invoice, frozen = document("invoice.json"), document("frozen.json")
+    named = [match for match in map(_CONTRACT_FILE.fullmatch, archive.names) if match]
+    contracts = [document(match[0]) for match in named]
+    plans, rates = (
+        {match[1]: document(match[0]) for match in map(pattern.fullmatch, archive.names) if match}
+        for pattern in (_PLAN_FILE, _RATE_FILE)
+    )
     document("journal.json")
     for name in ("lines.csv", "journal.txt", "VERIFY.md"):
         files[name] = archive.read(name)
-    with _named("contract.json and rates"):
-        pricing = compile_pricing(contract, plan, rates)
+    for match, contract in zip(named, contracts, strict=True):
+        if contract.get("version") != int(match[1]):
+            raise differs(match[0], "version", match[1], contract.get("version"))
+    with _named("contracts, plans and rates"):
+        agreement = compile_agreement(invoice["period"], contracts, plans, rates)
+        _check_used(agreement, plans, rates)
     with _named("invoice.json"):
-        period = _check_identity(invoice, pricing)
+        _check_identity(invoice, agreement)
     with _named("frozen.json"):
         expected = {"run_id": invoice["run_id"], "customer": invoice["customer"]["id"]}
         expected |= {"period": invoice["period"], "cutoff": invoice["cutoff"], "segments": frozen["segments"]}
+        expected["carried"] = invoice.get("carried")
         _compare("frozen.json", canonical_bytes(expected), files["frozen.json"])
-    return Inputs(files, invoice, contract, plan, rates, frozen, pricing, period)
+    return Inputs(files, invoice, contracts, plans, rates, frozen, agreement)
 
 
-def _check_identity(invoice: Mapping[str, Any], pricing: Pricing) -> Period:
+def _check_used(agreement: Agreement, plans: Mapping[str, Any], rates: Mapping[str, Any]) -> None:
+    """Every plan and rate card in the bundle is one that a contract in it names."""
+    contracts = [stretch.contract for stretch in (*agreement.stretches, agreement.following)]
+    named = {f"{contract.plan}@{contract.plan_version}" for contract in contracts}
+    for name in plans:
+        if name not in named:
+            raise differs(plan_file(name), "file", "a plan that a contract names", name)
+    cards = {card for contract in contracts for card in contract.cards}
+    for name in rates:
+        if name.rpartition("@")[0] not in cards:
+            raise differs(rate_file(name), "file", "a rate card that a contract names", name)
+
+
+def _check_identity(invoice: Mapping[str, Any], agreement: Agreement) -> None:
     """What an invoice says on its own account: who, when, which number. The rest follows from the replay."""
     entity, customer = read_entity(invoice["entity"]), read_customer(invoice["customer"])
-    contract = pricing.contract
+    contract = agreement.last.contract
     number, issued_at, cutoff = invoice["number"], invoice["issued_at"], invoice["cutoff"]
     checks = (
         ("entity", contract.entity, entity["id"]),
@@ -244,7 +275,9 @@ def _check_identity(invoice: Mapping[str, Any], pricing: Pricing) -> Period:
             raise differs("invoice.json", field, expected, found)
     if type(invoice["run_id"]) is not str:
         raise differs("invoice.json", "run_id", "a text", invoice["run_id"])
-    return month_period(invoice["period"])
+    for stretch in (*agreement.stretches, agreement.following):
+        if stretch.contract.customer != customer["id"] or stretch.contract.entity != entity["id"]:
+            raise differs("contracts", "customer and entity", customer["id"], stretch.contract.customer)
 
 
 def _replay(archive: Archive, blocks: int, inputs: Inputs) -> tuple[Totals, MerkleTree]:
@@ -252,7 +285,7 @@ def _replay(archive: Archive, blocks: int, inputs: Inputs) -> tuple[Totals, Merk
     totals, tree, identities = Totals(), MerkleTree(), _Identities()
     positions = Positions({}, _claimed_positions(inputs.invoice))
     segments = _Segments(inputs.frozen["segments"])
-    customer, pricing, period = inputs.invoice["customer"]["id"], inputs.pricing, inputs.period
+    customer, agreement, period = inputs.invoice["customer"]["id"], inputs.agreement, inputs.agreement.period
     previous = ("", "", "")
     for number in range(1, blocks + 1):
         usage_file, rated_file, excluded_file = block_names(number)
@@ -273,7 +306,7 @@ def _replay(archive: Archive, blocks: int, inputs: Inputs) -> tuple[Totals, Merk
             identities.add(event.row.source, event.row.id)
             segments.add(event, segment, received_at, usage_file, row)
             try:
-                outcome = rate_event(event.row, pricing, totals, positions)
+                outcome = rate_event(event.row, agreement.at(event.row.time), totals, positions)
             except InvariantBroken as error:
                 raise differs("invoice.json", error.field, error.value, error.remedy) from None
             expected = outcome.text[:-1].encode()
@@ -298,9 +331,13 @@ def _replay(archive: Archive, blocks: int, inputs: Inputs) -> tuple[Totals, Merk
 def _claimed_positions(invoice: Mapping[str, Any]) -> dict[str, int]:
     """What the invoice says that charges counted; volume prices need it first, and the replay must come to it."""
     claimed = invoice.get("positions")
-    if not isinstance(claimed, dict) or any(type(counted) is not int for counted in claimed.values()):
-        raise differs("invoice.json", "positions", "units by charge", claimed)
-    return claimed
+    if not isinstance(claimed, dict) or any(type(counted) not in (int, str) for counted in claimed.values()):
+        raise differs("invoice.json", "positions", "units, or an amount as text, by charge or pool", claimed)
+    with _named("invoice.json"):
+        return {
+            name: parse_amount(counted, f"positions.{name}") if isinstance(counted, str) else counted
+            for name, counted in claimed.items()
+        }
 
 
 def _read_usage(line: bytes, customer: str) -> tuple[StoredEvent, str, str, bytes]:
@@ -313,22 +350,18 @@ def _read_usage(line: bytes, customer: str) -> tuple[StoredEvent, str, str, byte
 
 
 def _invoice(inputs: Inputs, totals: Totals) -> dict[str, Any]:
-    invoice, pricing = inputs.invoice, inputs.pricing
-    if totals.parked and pricing.contract.parked_usage == "block":
+    invoice, agreement = inputs.invoice, inputs.agreement
+    if totals.parked and agreement.blocks_parked:
         raise differs("invoice.json", "events.excluded.parked", "0: the contract says block", totals.parked)
     draft = Draft(
         run_id=invoice["run_id"],
-        period=invoice["period"],
         cutoff=invoice["cutoff"],
         entity=invoice["entity"],
         customer=invoice["customer"],
-        contract=pricing.contract,
-        contract_hash=content_hash(inputs.contract),
-        plan=pricing.plan,
-        plan_hash=content_hash(inputs.plan),
-        rate_hashes={name: content_hash(document) for name, document in inputs.rates.items()},
+        agreement=agreement,
+        carried=invoice.get("carried"),
     )
-    document = draft_document(draft, line_sums(totals, pricing.plan), totals)
+    document = draft_document(draft, totals)
     return issued_document(document, number=invoice["number"], issued_at=invoice["issued_at"])
 
 

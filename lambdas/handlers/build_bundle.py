@@ -34,8 +34,8 @@ def build_bundle(run_id: str, customer: str, *, billing: Billing, ledger: Ledger
             manifest = write_bundle(
                 file,
                 invoice=document,
-                contract=frozen["contract"],
-                plan=frozen["plan"],
+                contracts=frozen["contracts"],
+                plans=frozen["plans"],
                 rates=frozen["rates"],
                 journal=ledger.of_invoice(invoice.entity, invoice.issued_at, invoice.number),
                 frozen=frozen,

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lambdas.billing.canonical import content_hash
-from lambdas.billing.documents import Contract
+from lambdas.billing.agreements import Agreement
 from lambdas.billing.errors import AccountParked, InvariantBroken
-from lambdas.billing.invoice import Draft, draft_document, line_sums
-from lambdas.billing.pricing import Pricing
+from lambdas.billing.invoice import Draft, draft_document, is_empty
 from lambdas.billing.rating import Totals
 from lambdas.billing.shards import add_summary, add_sums, quantities_by_class
 from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
-from lambdas.handlers.run_records import frozen_pricing, read_frozen, read_summary
+from lambdas.handlers.run_records import frozen_agreement, read_frozen, read_summary
 from lambdas.store.billing import Billing
 from lambdas.store.billing_items import FROZEN, PENDING, AccountNotReady
 from lambdas.store.evidence import Evidence, draft_key
@@ -23,26 +21,27 @@ _NAMED_REASONS = 5
 
 
 def draft_invoice(run_id: str, customer: str, *, billing: Billing, evidence: Evidence) -> dict[str, Any]:
-    """Draft a frozen account; one without a priced line becomes empty. Raises AccountParked where events have no price
+    """Draft a frozen account; one with nothing to charge becomes empty. Raises AccountParked where events have no price
     and the contract says that this blocks, InvariantBroken where what was rated is not what was frozen."""
     account = billing.account(run_id, customer)
     if account.status == PENDING:
         raise AccountNotReady(account, FROZEN)
     if account.status == FROZEN:
         frozen = read_frozen(evidence, run_id, customer, account.freeze)
-        pricing = frozen_pricing(frozen)
+        agreement = frozen_agreement(frozen)
         totals, parked = Totals(), dict[str, int]()
         for shard in frozen["shards"]:
             summary = read_summary(evidence, frozen, shard["n"])
-            add_summary(totals, summary, pricing, frozen["rates"])
+            add_summary(totals, summary, agreement)
             add_sums(parked, summary["parked"])
         check_complete(frozen, totals)
-        facts = _facts(totals, pricing.contract)
-        if totals.parked and pricing.contract.parked_usage == "block":
+        facts = _facts(totals, agreement)
+        if totals.parked and agreement.blocks_parked:
             billing.record_totals(account, facts)
             raise _parked(customer, totals.parked, parked)
-        if totals.lines:
-            draft = draft_document(draft_of(frozen, pricing), line_sums(totals, pricing.plan), totals)
+        draft = draft_document(draft_of(frozen, agreement), totals)
+        if not is_empty(draft):
+            facts["lines"] = len(draft["lines"])
             key = draft_key(run_id, customer, account.freeze)
             digest = evidence.put_json_once(key, draft)
             billing.record_draft(account, {**facts, **_money(draft)}, key, digest)
@@ -69,32 +68,28 @@ def check_complete(frozen: Mapping[str, Any], totals: Totals) -> None:
             )
 
 
-def draft_of(frozen: Mapping[str, Any], pricing: Pricing) -> Draft:
+def draft_of(frozen: Mapping[str, Any], agreement: Agreement) -> Draft:
     """What an invoice says besides its lines, from the frozen inputs."""
     return Draft(
         run_id=frozen["run_id"],
-        period=frozen["period"],
         cutoff=frozen["cutoff"],
         entity=frozen["entity"],
         customer=frozen["customer_document"],
-        contract=pricing.contract,
-        contract_hash=content_hash(frozen["contract"]),
-        plan=pricing.plan,
-        plan_hash=content_hash(frozen["plan"]),
-        rate_hashes={name: content_hash(document) for name, document in frozen["rates"].items()},
+        agreement=agreement,
+        carried=frozen["carried"],
     )
 
 
-def _facts(totals: Totals, contract: Contract) -> dict[str, Any]:
+def _facts(totals: Totals, agreement: Agreement) -> dict[str, Any]:
     """What sealing adds up over all accounts."""
     return {
         "rated": totals.rated,
         "excluded": dict(totals.excluded),
         "quantities": quantities_by_class(totals),
         "excluded_quantities": dict(totals.excluded_quantities),
-        "lines": len(totals.lines),
-        "currency": contract.currency,
-        "parked_usage": contract.parked_usage,
+        "lines": 0,
+        "currency": agreement.last.contract.currency,
+        "parked_usage": "block" if agreement.blocks_parked else "exclude",
     }
 
 

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from datetime import date, timedelta
+from itertools import groupby, zip_longest
 from typing import Any
 
-from lambdas.billing.documents import read_contract
 from lambdas.billing.errors import InvariantBroken
+from lambdas.billing.periods import account_period
 from lambdas.billing.plans import read_plan
 from lambdas.billing.segments import read_rows
 from lambdas.billing.shards import MAX_SHARD_EVENTS, Span, add_sums, plan_shards
-from lambdas.billing.times import Period, month_period
+from lambdas.billing.times import Period
 from lambdas.handlers import runtime, stores
+from lambdas.handlers.carried import carried_forward
 from lambdas.handlers.entry import task_entry
-from lambdas.handlers.run_records import read_frozen
+from lambdas.handlers.run_records import frozen_agreement, read_frozen
 from lambdas.store.billing import Billing
 from lambdas.store.billing_items import FROZEN, PENDING, Account
 from lambdas.store.catalogue import Catalogue
+from lambdas.store.catalogue_items import ContractVersion
 from lambdas.store.errors import NotFound
 from lambdas.store.evidence import Evidence, frozen_key
 from lambdas.store.usage import UsageStore
@@ -50,14 +53,16 @@ def freeze_inputs(
         key = frozen_key(run_id, customer, account.freeze)
         frozen = evidence.find_json(key)
         if frozen is None:
-            period = month_period(billing.run(run_id).period)
+            month = billing.run(run_id).period
+            agreed = agreed_with(catalogue, customer)
+            period = account_period(month, agreed[0].contract.anchor_day)
+            documents = documents_in_force(catalogue, customer, month, now)
+            carried = _carried(customer, period, agreed, documents["plans"], billing, evidence)
             earlier = _earlier_freeze(evidence, account)
             inputs = earlier or _read_usage(usage, customer, period, now, shard_events)
             kept = {name: inputs[name] for name in ("cutoff", "segments", "events", "shards")}
             facts = {"run_id": run_id, "customer": customer, "period": period.name, "freeze": account.freeze}
-            frozen = evidence.put_first(
-                key, {**facts, "frozen_at": now, **kept, **documents_in_force(catalogue, customer, period, now)}
-            )
+            frozen = evidence.put_first(key, {**facts, "frozen_at": now, **kept, **documents, "carried": carried})
         sums = _sums(frozen["segments"])
         billing.record_frozen(account, frozen["events"], sums)
         account = billing.account(run_id, customer)
@@ -66,29 +71,75 @@ def freeze_inputs(
         return {**answer, "shards": [], "to_measure": []}
     frozen = read_frozen(evidence, run_id, customer, account.freeze)
     shards = [{"n": shard["n"]} for shard in frozen["shards"]]
-    positional = read_plan(frozen["plan"]).positional
-    return {**answer, "shards": shards, "to_measure": shards if positional else []}
+    return {**answer, "shards": shards, "to_measure": shards if frozen_agreement(frozen).positional else []}
 
 
-def documents_in_force(catalogue: Catalogue, customer: str, period: Period, now: str) -> dict[str, Any]:
-    """Entity, customer, contract and plan of a period, and every rate card version that can price it, as published
-    by `now`. Raises NotFound where no contract is in force."""
-    end = period.end[:10]
-    agreed = [version for version in catalogue.contracts(customer) if version.contract.effective_from < end]
+def agreed_with(catalogue: Catalogue, customer: str) -> list[ContractVersion]:
+    """All contract versions of a customer, first to last. Raises NotFound where there is none."""
+    agreed = catalogue.contracts(customer)
     if not agreed:
         raise NotFound("contract in force for customer", customer)
-    contract = read_contract(agreed[-1].document)
+    return agreed
+
+
+def documents_in_force(catalogue: Catalogue, customer: str, month: str, now: str) -> dict[str, Any]:
+    """Entity, customer, the contract versions and plans of an account's period, and every rate card version that can
+    price it, as published by `now`; where fees are billed in advance, also those that begin with the next period.
+    Raises NotFound where no contract is in force."""
+    agreed = agreed_with(catalogue, customer)
+    period = account_period(month, agreed[0].contract.anchor_day)
+    plans = _plans(catalogue, _in_force(agreed, period.start[:10], period.end[:10]))
+    ahead = any(read_plan(document).in_advance for document in plans.values())
+    last_day = period.end[:10] if ahead else _day_before(period.end)
+    in_force = _in_force(agreed, period.start[:10], last_day)
+    if not in_force:
+        raise NotFound("contract in force for customer", customer)
+    contracts = [version.contract for version in in_force]
     return {
-        "entity": catalogue.entity(contract.entity).document,
+        "entity": catalogue.entity(contracts[-1].entity).document,
         "customer_document": catalogue.customer(customer).document,
-        "contract": agreed[-1].document,
-        "plan": catalogue.plan(contract.plan, contract.plan_version).document,
+        "contracts": [version.document for version in in_force],
+        "plans": _plans(catalogue, in_force),
         "rates": {
-            f"{contract.rate_card}@{published.version.version}": published.document
-            for published in catalogue.rate_card(contract.rate_card)
-            if published.version.effective_from < end and published.published_at <= now
+            f"{card}@{published.version.version}": published.document
+            for card in sorted({card for contract in contracts for card in contract.cards})
+            for published in catalogue.rate_card(card)
+            if published.version.effective_from <= last_day and published.published_at <= now
         },
     }
+
+
+def _in_force(agreed: Sequence[ContractVersion], first_day: str, last_day: str) -> list[ContractVersion]:
+    """The contract versions in force on one of these days."""
+    begun = [version for version in agreed if version.contract.effective_from <= last_day]
+    return [
+        version
+        for version, after in zip_longest(begun, begun[1:])
+        if after is None or after.contract.effective_from > first_day
+    ]
+
+
+def _day_before(end: str) -> str:
+    return (date.fromisoformat(end[:10]) - timedelta(days=1)).isoformat()
+
+
+def _plans(catalogue: Catalogue, versions: Sequence[ContractVersion]) -> dict[str, Any]:
+    named = {(version.contract.plan, version.contract.plan_version) for version in versions}
+    return {f"{plan}@{version}": catalogue.plan(plan, version).document for plan, version in sorted(named)}
+
+
+def _carried(
+    customer: str,
+    period: Period,
+    agreed: Sequence[ContractVersion],
+    plans: Mapping[str, Any],
+    billing: Billing,
+    evidence: Evidence,
+) -> dict[str, Any] | None:
+    """What the account's previous invoice says that this one must know."""
+    contracts = [version.contract for version in agreed]
+    known = {name: read_plan(document) for name, document in plans.items()}
+    return carried_forward(customer, period, contracts, known, billing=billing, evidence=evidence)
 
 
 def _earlier_freeze(evidence: Evidence, account: Account) -> dict[str, Any] | None:

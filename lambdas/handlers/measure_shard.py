@@ -1,4 +1,4 @@
-"""Third step, for plans whose prices depend on positions: what a shard moves each charge's position by (K8).
+"""Third step, for plans whose prices depend on positions: what a shard moves each position by (K8).
 
 The sums of all shards before one are where it begins, so shards can then be rated side by side and come to the same
 charges as one pass over all events.
@@ -13,7 +13,7 @@ from lambdas.billing.segments import read_rows
 from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
 from lambdas.handlers.rate_shard import read_frozen_segments, segments_within
-from lambdas.handlers.run_records import frozen_pricing, read_frozen
+from lambdas.handlers.run_records import frozen_agreement, read_frozen
 from lambdas.store.evidence import Evidence, measure_key
 from lambdas.store.usage import UsageStore
 
@@ -27,14 +27,14 @@ def measure_shard(
     if evidence.find_json(key) is not None:
         return answer
     frozen = read_frozen(evidence, run_id, customer, freeze)
-    pricing = frozen_pricing(frozen)
+    agreement = frozen_agreement(frozen)
     limits = frozen["shards"][shard - 1]
     within = segments_within(frozen["segments"], limits["from"], limits["to"])
     counted: dict[str, int] = {}
     for segment in read_frozen_segments(usage, within):
         for row in read_rows(segment.rows):
             if limits["from"] <= row.time < limits["to"]:
-                measure_event(row, pricing, counted)
+                measure_event(row, agreement.at(row.time), counted)
     evidence.put_json_once(key, counted)
     return answer
 

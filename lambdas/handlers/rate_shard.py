@@ -11,17 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from lambdas.billing.agreements import Agreement
 from lambdas.billing.bundle import BLOCK_ROWS
 from lambdas.billing.canonical import sha256_hex
 from lambdas.billing.errors import InvariantBroken
-from lambdas.billing.pricing import Pricing
 from lambdas.billing.rating import PARKED, Positions, Totals, UsageRow, rate_event
 from lambdas.billing.segments import Segment, read_segment, usage_line
 from lambdas.billing.shards import add_totals, summarize
 from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
 from lambdas.handlers.freeze_inputs import hour_of
-from lambdas.handlers.run_records import KINDS, frozen_pricing, read_frozen, read_positions
+from lambdas.handlers.run_records import KINDS, frozen_agreement, read_frozen, read_positions
 from lambdas.store.evidence import Evidence, block_key, summary_key
 from lambdas.store.usage import UsageStore
 
@@ -58,15 +58,15 @@ def rate_shard(
     if evidence.find_json(key) is not None:
         return answer
     frozen = read_frozen(evidence, run_id, customer, freeze)
-    pricing = frozen_pricing(frozen)
-    positions = read_positions(evidence, frozen, shard) if pricing.plan.positional else None
+    agreement = frozen_agreement(frozen)
+    positions = read_positions(evidence, frozen, shard) if agreement.positional else None
     totals = Totals()
     blocks: list[dict[str, Any]] = []
     parked: dict[str, int] = {}
     events = 0
     for n, rows in enumerate(_in_blocks(_ordered(frozen_rows(usage, frozen, shard)), block_rows), start=1):
         names = (run_id, customer, freeze, shard)
-        block, block_totals = _rate_block(rows, pricing, positions, parked)
+        block, block_totals = _rate_block(rows, agreement, positions, parked)
         for kind, lines in block.items():
             if lines:
                 evidence.put_lines_once(block_key(*names, kind=kind, block=n), lines)
@@ -139,14 +139,14 @@ def _in_blocks(rows: Iterable[FrozenRow], size: int) -> Iterator[list[FrozenRow]
 
 
 def _rate_block(
-    rows: Iterable[FrozenRow], pricing: Pricing, positions: Positions | None, parked: dict[str, int]
+    rows: Iterable[FrozenRow], agreement: Agreement, positions: Positions | None, parked: dict[str, int]
 ) -> tuple[dict[str, bytes], Totals]:
     """The three files of a block and what it adds up to; counts parked events by their reason in `parked`."""
     totals = Totals()
     lines: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for row, line in rows:
         lines["usage"].append(line)
-        rated, text = rate_event(row, pricing, totals, positions)
+        rated, text = rate_event(row, agreement.at(row.time), totals, positions)
         lines["rated" if rated else "excluded"].append(text)
         if not rated:
             reason, detail = json.loads(text)[4:6]

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from lambdas.billing.agreements import Agreement, compile_agreement
 from lambdas.billing.bundle import Block
 from lambdas.billing.canonical import content_hash, sha256_hex
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.invoice import issued_document
-from lambdas.billing.pricing import Pricing, compile_pricing
 from lambdas.billing.rating import Positions
 from lambdas.billing.shards import shard_positions
 from lambdas.store.billing_items import Account, Invoice
@@ -35,8 +35,9 @@ def read_frozen(evidence: Evidence, run_id: str, customer: str, freeze: int) -> 
     return frozen
 
 
-def frozen_pricing(frozen: Mapping[str, Any]) -> Pricing:
-    return compile_pricing(frozen["contract"], frozen["plan"], frozen["rates"])
+def frozen_agreement(frozen: Mapping[str, Any]) -> Agreement:
+    """The contract versions, plans and prices that were frozen, compiled."""
+    return compile_agreement(frozen["period"], frozen["contracts"], frozen["plans"], frozen["rates"])
 
 
 def read_summary(evidence: Evidence, frozen: Mapping[str, Any], shard: int) -> dict[str, Any]:

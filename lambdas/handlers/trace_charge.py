@@ -10,20 +10,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lambdas.billing.agreements import compile_agreement
 from lambdas.billing.bundle import block_names
 from lambdas.billing.canonical import encode_string
 from lambdas.billing.errors import DocumentRefused, InvariantBroken
 from lambdas.billing.explain import explain_charges, explain_exclusion, explain_line, explain_posting
 from lambdas.billing.money import format_amount
 from lambdas.billing.periods import month_of
-from lambdas.billing.pricing import compile_pricing
 from lambdas.billing.rating import PARKED, Positions, Totals, UsageRow, measure_event, rate_event
 from lambdas.billing.segments import StoredEvent, read_segment
-from lambdas.billing.times import month_period
 from lambdas.handlers import runtime, stores
 from lambdas.handlers.carried import final_run
 from lambdas.handlers.entry import Event, http_entry
-from lambdas.handlers.freeze_inputs import documents_in_force
+from lambdas.handlers.freeze_inputs import agreed_with, documents_in_force
 from lambdas.handlers.open_run import has_account_in
 from lambdas.handlers.paging import whole_number
 from lambdas.handlers.problems import Response
@@ -175,7 +174,7 @@ def _fate(
         "estimate": False,
         "charges": charges,
         "lines": [explain_line(document, number) for number in sorted(lines)],
-        "journal": [explain_posting(line, journal) for line in _one_per_meter(lines.values())],
+        "journal": [explain_posting(line, journal) for line in _one_per_account(lines.values())],
         "invoice": invoice_view(invoice),
         "evidence": evidence,
     }
@@ -185,17 +184,19 @@ def _excluded_state(exclusion: Mapping[str, Any]) -> str:
     return PARKED if exclusion["reason"] == PARKED else "excluded"
 
 
-def _one_per_meter(lines: Any) -> list[Mapping[str, Any]]:
-    return list({line["meter"]: line for line in lines}.values())
+def _one_per_account(lines: Any) -> list[Mapping[str, Any]]:
+    return list({line["account"]: line for line in lines}.values())
 
 
 def _estimate(customer: str, row: UsageRow, catalogue: Catalogue, now: str) -> dict[str, Any]:
     """What the event would come to if it were rated now."""
     try:
-        documents = documents_in_force(catalogue, customer, month_period(row.time[:7]), now)
+        month = month_of(row.time, agreed_with(catalogue, customer)[0].contract.anchor_day)
+        documents = documents_in_force(catalogue, customer, month, now)
     except NotFound as error:
         return {"state": "unbilled", "estimate": True, "charges": [], "reason": str(error)}
-    pricing = compile_pricing(documents["contract"], documents["plan"], documents["rates"])
+    agreement = compile_agreement(month, documents["contracts"], documents["plans"], documents["rates"])
+    pricing = agreement.at(row.time)
     totals, counted = Totals(), dict[str, int]()
     measure_event(row, pricing, counted)
     rated = rate_event(row, pricing, totals, Positions({}, counted))

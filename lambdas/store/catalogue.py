@@ -18,15 +18,12 @@ from pynamodb.transactions import TransactWrite
 
 from lambdas.billing.canonical import canonical_json, content_hash
 from lambdas.billing.contracts import check_contract
-from lambdas.billing.documents import (
-    Contract,
-    read_contract,
-    read_customer,
-    read_entity,
-    read_rate_card_version,
-)
+from lambdas.billing.documents import Contract, read_contract, read_customer, read_entity
 from lambdas.billing.errors import DocumentRefused
-from lambdas.billing.plans import read_plan
+from lambdas.billing.lint import Lint, lint_agreement, lint_plan
+from lambdas.billing.money import format_amount
+from lambdas.billing.plans import Plan, read_plan
+from lambdas.billing.rate_cards import RateCardVersion, read_rate_card_version
 from lambdas.billing.rates import check_publication
 from lambdas.billing.usage import CUSTOMER_ID as _ID
 from lambdas.store.catalogue_items import (
@@ -55,6 +52,8 @@ MAX_DOCUMENT_BYTES = 350_000
 MAX_PAGE_BYTES = 3_000_000
 """A page of documents ends here: a Lambda answer may have 6 MB, and JSON inside JSON grows."""
 MAX_PAGE = 100
+MAX_UNPRICED = 100
+"""Classes without a price that a lint lists; a card of a thousand models can leave many thousands."""
 _CURSOR_REMEDY = "give the cursor of the page before, as it was answered"
 
 _Name = tuple[str, str]
@@ -133,7 +132,8 @@ class Catalogue:
             return _repeated(name, document_of(stored), document)
         if plan.version > 1 and self._find(pk, version_key("V", plan.version - 1)) is None:
             raise DocumentRefused("version", plan.version, f"version {plan.version - 1} of this plan does not exist")
-        return self._create_version(name, pk, "V", plan.version, document, now=now)
+        lint = {"notes": lint_plan(plan)}
+        return self._create_version(name, pk, "V", plan.version, document, now=now, lint=lint)
 
     def publish_rate_card(self, card: str, document: Any, *, now: str, periods: SealedPeriods) -> Saved:
         """Store version n + 1 of a card, published `now`. Raises what `rates.check_publication` refuses, or
@@ -150,19 +150,25 @@ class Catalogue:
         return self._create_version(name, f"CARD#{card}", "V", new.version, document, now=now, published_at=now)
 
     def agree_contract(self, document: Any, *, now: str) -> Saved:
-        """Store contract version n + 1 of a customer. All that it names must exist; raises DocumentRefused."""
+        """Store contract version n + 1 of a customer, with what the lint finds of it, its plan and its prices. All that
+        it names must exist. Raises what `check_contract` and `lint_agreement` refuse, or ContentConflict."""
         new = read_contract(document)
-        name = ("contract", f"{new.customer}@{new.version}")
-        agreed = self.contracts(new.customer)
-        if new.version <= len(agreed):
-            same = agreed[new.version - 1]
-            return _repeated(name, StoredDocument(same.document, same.hash, same.created_at), document)
-        self._check_named(new)
-        check_contract(new, [item.contract for item in agreed], now=now)
-        entries = [(f"CARDUSERS#{new.rate_card}", new.entity)]
+        name, pk = ("contract", f"{new.customer}@{new.version}"), f"CUSTOMER#{new.customer}"
+        stored = self._find(pk, version_key("CONTRACT", new.version))
+        if stored is not None:
+            return _repeated(name, document_of(stored), document)
+        plan = self._plan_of(new)
+        cards = self._cards_of(new)
+        agreed = [item.contract for item in self.contracts(new.customer)]
+        before = self._plan_of(agreed[-1]) if agreed else None
+        check_contract(new, agreed, plan=plan, plan_before=before, now=now)
+        pricing = (new.rate_card, new.override_card, new.fx_card)
+        priced = [version for card in pricing if card is not None for version in cards[card]]
+        lint = lint_agreement(plan, new, priced, cards.get(new.cost_card or "", ()))
+        entries = [(f"CARDUSERS#{card}", new.entity) for card in new.cards]
         entries += [(f"ACCOUNTS#{new.entity}", new.customer)] if new.version == 1 else []
         return self._create_version(
-            name, f"CUSTOMER#{new.customer}", "CONTRACT", new.version, document, now=now, entries=entries
+            name, pk, "CONTRACT", new.version, document, now=now, entries=entries, lint=_shown_lint(lint)
         )
 
     def plan(self, plan: str, version: int) -> StoredDocument:
@@ -270,10 +276,13 @@ class Catalogue:
         now: str,
         published_at: str | None = None,
         entries: Sequence[_Key] = (),
+        lint: dict[str, Any] | None = None,
     ) -> Saved:
         after = (pk, version_key(kind, version - 1)) if version > 1 else None
         key = (pk, version_key(kind, version))
-        return self._create(name, key, document, now=now, published_at=published_at, entries=entries, after=after)
+        return self._create(
+            name, key, document, now=now, published_at=published_at, entries=entries, after=after, lint=lint
+        )
 
     def _create(
         self,
@@ -286,6 +295,7 @@ class Catalogue:
         free: Sequence[CatalogueItem] = (),
         entries: Sequence[_Key] = (),
         after: _Key | None = None,
+        lint: dict[str, Any] | None = None,
     ) -> Saved:
         """Put a document where nothing is. `free` items are put on the same condition, `after` must exist, `entries`
         are index items. All or nothing."""
@@ -293,7 +303,8 @@ class Catalogue:
         body = canonical_json(document)
         if len(body.encode()) > MAX_DOCUMENT_BYTES:
             raise DocumentRefused("body", f"{len(body.encode())} bytes", f"at most {MAX_DOCUMENT_BYTES} bytes")
-        item = self._items(*key, body=body, content_hash=digest, created_at=now, published_at=published_at)
+        found = None if lint is None else canonical_json(lint)
+        item = self._items(*key, body=body, content_hash=digest, created_at=now, published_at=published_at, lint=found)
         try:
             self._write(free=[item, *free], entries=entries, after=after)
         except TransactWriteError as error:
@@ -318,21 +329,34 @@ class Catalogue:
             for entry in entries:
                 transaction.save(self._items(*entry))
 
-    def _check_named(self, contract: Contract) -> None:
+    def _plan_of(self, contract: Contract) -> Plan:
+        """The plan that a contract names. Raises DocumentRefused unless it, the customer and the entity exist."""
         if not self._exists(contract.customer, "CUSTOMER#{}", "CUSTOMER"):
             raise DocumentRefused("customer", contract.customer, "create this customer first")
         if not self._exists(contract.entity, "ENTITY#{}", "ENTITY"):
             raise DocumentRefused("entity", contract.entity, "create this issuing entity first")
-        if not self._exists(contract.plan, "PLAN#{}", version_key("V", contract.plan_version)):
+        found = self._find(f"PLAN#{contract.plan}", version_key("V", contract.plan_version))
+        if found is None:
             raise DocumentRefused("plan", f"{contract.plan}@{contract.plan_version}", "publish this plan version first")
-        first = self._find(f"CARD#{contract.rate_card}", version_key("V", 1))
-        if first is None:
-            raise DocumentRefused("rate_card", contract.rate_card, "publish a version of this rate card first")
-        currency = document_of(first).document["currency"]
-        if currency != contract.currency:
-            raise DocumentRefused(
-                "currency", contract.currency, f"rate card {contract.rate_card} is in {currency}; both must be the same"
-            )
+        return read_plan(document_of(found).document)
+
+    def _cards_of(self, contract: Contract) -> dict[str, list[RateCardVersion]]:
+        """All versions of the cards that a contract names. Raises DocumentRefused for one without a version, or in a
+        currency that is not the contract's; costs may be in any."""
+        cards: dict[str, list[RateCardVersion]] = {}
+        for field in ("rate_card", "override_card", "cost_card", "fx_card"):
+            card = getattr(contract, field)
+            if card is None:
+                continue
+            versions = [item.version for item in self.rate_card(card)]
+            if not versions:
+                raise DocumentRefused(field, card, "publish a version of this rate card first")
+            currency = versions[0].currency
+            if currency != contract.currency and field != "cost_card":
+                remedy = f"rate card {card} is in {currency}; both must be the same"
+                raise DocumentRefused("currency", contract.currency, remedy)
+            cards[card] = versions
+        return cards
 
     # reading
 
@@ -397,6 +421,14 @@ class Catalogue:
                 return Page(items, str(items[-1].document["version"]))
             items.append(document_of(item))
         return Page(items, None)
+
+
+def _shown_lint(lint: Lint) -> dict[str, Any]:
+    notes, more = list(lint.notes), len(lint.unpriced) - MAX_UNPRICED
+    if more > 0:
+        notes.append(f"{more} more without a price")
+    cliff = None if lint.cliff is None else {"charge": lint.cliff.charge, "exact": format_amount(lint.cliff.exact)}
+    return {"cliff": cliff, "unpriced": list(lint.unpriced[:MAX_UNPRICED]), "notes": notes}
 
 
 def _repeated(name: _Name, stored: StoredDocument, document: Any) -> Saved:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.models import Model
 
-from lambdas.billing.documents import Contract, RateCardVersion
+from lambdas.billing.documents import Contract
+from lambdas.billing.rate_cards import RateCardVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -18,11 +19,13 @@ MAX_VERSION = 999_999
 
 
 class StoredDocument(NamedTuple):
-    """A document as it was given, the SHA-256 of its canonical form, and when it was stored."""
+    """A document as it was given, the SHA-256 of its canonical form, and when it was stored. `lint` is what the lint
+    found then, of a plan or a contract."""
 
     document: dict[str, Any]
     hash: str
     created_at: str
+    lint: dict[str, Any] | None = None
 
 
 class PublishedVersion(NamedTuple):
@@ -83,6 +86,7 @@ class CatalogueItem(Model):
     sk = UnicodeAttribute(range_key=True)
     body = UnicodeAttribute(null=True)
     content_hash = UnicodeAttribute(attr_name="hash", null=True)
+    lint = UnicodeAttribute(null=True)
     created_at = UnicodeAttribute(null=True)
     published_at = UnicodeAttribute(null=True)
     name = UnicodeAttribute(null=True)
@@ -106,7 +110,8 @@ def version_key(kind: str, version: int) -> str:
 
 
 def document_of(item: CatalogueItem) -> StoredDocument:
-    return StoredDocument(json.loads(item.body), item.content_hash, item.created_at)
+    lint = None if item.lint is None else json.loads(item.lint)
+    return StoredDocument(json.loads(item.body), item.content_hash, item.created_at, lint)
 
 
 def key_of(item: CatalogueItem) -> ApiKey:

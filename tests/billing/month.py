@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lambdas.billing.agreements import Agreement, compile_agreement
 from lambdas.billing.bundle import Block, Manifest, write_bundle
-from lambdas.billing.canonical import content_hash, sha256_hex
-from lambdas.billing.invoice import Draft, draft_document, issued_document, line_sums
+from lambdas.billing.canonical import sha256_hex
+from lambdas.billing.invoice import Draft, draft_document, issued_document
 from lambdas.billing.journal import invoice_transaction
 from lambdas.billing.pricing import Pricing, compile_pricing
 from lambdas.billing.rating import Positions, Totals, UsageRow, measure_event, rate_event
@@ -85,6 +86,16 @@ def pricing_of(
     return compile_pricing(contract, plan, rates)
 
 
+def agreement_of(
+    contract: Mapping[str, Any] = CONTRACT,
+    plan: Mapping[str, Any] = PLAN,
+    rates: Mapping[str, Any] = RATES,
+    month: str = RUN["period"],
+) -> Agreement:
+    """The agreement of an account with one contract version."""
+    return compile_agreement(month, [contract], {name_of(plan): plan}, rates)
+
+
 def raw_event(event_id: str, time: str, quantities: Mapping[str, int], **changes: Any) -> str:
     """A usage event as a gateway would send it: keys in no special order, spaces kept."""
     model = changes.pop("model", "openai/gpt-4o")
@@ -144,8 +155,8 @@ class Month(NamedTuple):
     """Everything `write_bundle` takes, and the totals it came from."""
 
     invoice: dict[str, Any]
-    contract: Mapping[str, Any]
-    plan: Mapping[str, Any]
+    contracts: Sequence[Mapping[str, Any]]
+    plans: Mapping[str, Mapping[str, Any]]
     rates: Mapping[str, Mapping[str, Any]]
     journal: dict[str, Any]
     frozen: dict[str, Any]
@@ -156,8 +167,8 @@ class Month(NamedTuple):
         return write_bundle(
             out,
             invoice=self.invoice,
-            contract=self.contract,
-            plan=self.plan,
+            contracts=self.contracts,
+            plans=self.plans,
             rates=self.rates,
             journal=self.journal,
             frozen=self.frozen,
@@ -197,49 +208,61 @@ def month_of(
     placed = sorted(
         ((event, segment) for segment, events in segments for event in events), key=lambda pair: pair[0].row[:3]
     )
-    pricing, totals = pricing_of(contract, plan, rates), Totals()
+    contracts, plans = [contract], {name_of(plan): plan}
+    return rated_month(segments, placed, contracts, plans, rates, block_rows=block_rows)
+
+
+def rated_month(
+    segments: Sequence[tuple[Segment, list[StoredEvent]]],
+    placed: Sequence[tuple[StoredEvent, Segment]],
+    contracts: Sequence[Mapping[str, Any]],
+    plans: Mapping[str, Mapping[str, Any]],
+    rates: Mapping[str, Mapping[str, Any]],
+    *,
+    carried: Mapping[str, Any] | None = None,
+    block_rows: int = 40,
+) -> Month:
+    agreement, totals = compile_agreement(RUN["period"], contracts, plans, rates), Totals()
     counted: dict[str, int] = {}
     for event, _ in placed:
-        measure_event(event.row, pricing, counted)
+        measure_event(event.row, agreement.at(event.row.time), counted)
     positions = Positions({}, counted)
     blocks = []
     for start in range(0, len(placed), block_rows):
         usage, kinds = "", {True: "", False: ""}
         for event, segment in placed[start : start + block_rows]:
             usage += usage_line(event, segment.key, segment.received_at)
-            outcome = rate_event(event.row, pricing, totals, positions)
+            outcome = rate_event(event.row, agreement.at(event.row.time), totals, positions)
             kinds[outcome.rated] += outcome.text
         blocks.append(Block(usage.encode(), kinds[True].encode(), kinds[False].encode()))
     frozen = {
         **RUN,
         "customer": "acme",
+        "carried": carried,
         "segments": [{"key": s.key, "digest": s.digest, "events": s.events, "sums": s.sums} for s, _ in segments],
     }
-    invoice = invoice_of(totals, pricing, contract=contract, plan=plan, rates=rates)
-    return Month(invoice, contract, plan, rates, invoice_transaction(invoice), frozen, blocks, totals)
+    invoice = issued(totals, agreement, carried)
+    return Month(invoice, contracts, plans, rates, invoice_transaction(invoice), frozen, blocks, totals)
+
+
+def name_of(plan: Mapping[str, Any]) -> str:
+    return f"{plan['id']}@{plan['version']}"
 
 
 def invoice_of(
     totals: Totals,
-    pricing: Pricing,
     *,
     contract: Mapping[str, Any] = CONTRACT,
     plan: Mapping[str, Any] = PLAN,
     rates: Mapping[str, Mapping[str, Any]] = RATES,
 ) -> dict[str, Any]:
-    draft = Draft(
-        run_id=RUN["run_id"],
-        period=RUN["period"],
-        cutoff=RUN["cutoff"],
-        entity=ENTITY,
-        customer=CUSTOMER,
-        contract=pricing.contract,
-        contract_hash=content_hash(contract),
-        plan=pricing.plan,
-        plan_hash=content_hash(plan),
-        rate_hashes={name: content_hash(document) for name, document in rates.items()},
-    )
-    document = draft_document(draft, line_sums(totals, pricing.plan), totals)
+    return issued(totals, agreement_of(contract, plan, rates))
+
+
+def issued(totals: Totals, agreement: Agreement, carried: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The invoice of what was rated, with a number."""
+    draft = Draft(RUN["run_id"], RUN["cutoff"], ENTITY, CUSTOMER, agreement, carried)
+    document = draft_document(draft, totals)
     return issued_document(document, number="BP-2026-000001", issued_at="2026-12-01T06:00:01.000000Z")
 
 

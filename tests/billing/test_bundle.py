@@ -29,8 +29,8 @@ def test_files_stand_in_a_fixed_order() -> None:
     assert list(unpacked(month_of(sample_events()).bundle())) == [
         "invoice.json",
         "lines.csv",
-        "contract.json",
-        "plan.json",
+        "contracts/1.json",
+        "plans/tokens@1.json",
         "rates/std@1.json",
         "rates/std@2.json",
         "rates/std@3.json",
@@ -53,8 +53,8 @@ def test_version_10_of_a_card_comes_after_version_9() -> None:
     rates: dict[str, dict[str, Any]] = {f"std@{n}": {} for n in (10, 9, 1)}
     names = documents(
         invoice=month.invoice,
-        contract=month.contract,
-        plan=month.plan,
+        contracts=month.contracts,
+        plans=month.plans,
         rates=rates,
         journal=month.journal,
         frozen=month.frozen,

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from lambdas.billing.documents import read_contract, read_customer, read_entity, read_rate_card_version
+from lambdas.billing.documents import read_contract, read_customer, read_entity
 from lambdas.billing.errors import BillingError, DocumentRefused, InvalidAmount, InvalidTime, PlanRefused, UnknownClass
 from lambdas.billing.plans import read_plan
 from lambdas.billing.pricing import compile_pricing
+from lambdas.billing.rate_cards import read_rate_card_version
 from lambdas.billing.strict_json import parse
 from lambdas.billing.usage import read_event
 from tests.billing.month import CONTRACT, CUSTOMER, ENTITY, PLAN, RATES
@@ -109,7 +110,7 @@ def test_every_model_that_ingest_takes_can_be_given_a_price(model: str) -> None:
     event = {"specversion": "1.0", "id": "a", "source": "/g", "type": "llm.usage.v1", "time": "2026-11-16T00:00:00Z"}
     assert read_event({**event, "data": data}, "acme").model == model
     card = read_rate_card_version("std", changed(RATES["std@1"], ("rates", 0, "model"), model))
-    assert card.rates[0].model == model
+    assert card.rates[0].key.model == model
 
 
 @pytest.mark.parametrize(("read", "document"), [(read_entity, ENTITY), (read_customer, CUSTOMER)])

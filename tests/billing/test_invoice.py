@@ -36,7 +36,7 @@ def billed(
     pricing, totals = pricing_of(contract, PLAN, rates), Totals()
     for n, (model, counted) in enumerate(quantities):
         rate_event(row(str(n), "2026-11-10T00:00:00.000000Z", counted, f"openai/{model}"), pricing, totals)
-    return invoice_of(totals, pricing, contract=contract, rates=rates)
+    return invoice_of(totals, contract=contract, rates=rates)
 
 
 def amounts(invoice: dict[str, Any]) -> tuple[list[str], list[str], str, str, str, str]:

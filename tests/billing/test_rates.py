@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lambdas.billing.errors import DocumentRefused, RatesOverlap
-from lambdas.billing.rate_cards import RateCardVersion, read_rate_card_version
+from lambdas.billing.rate_cards import RateCardVersion, RateKey, read_rate_card_version
 from lambdas.billing.rates import check_publication, price_histories
 
 NOW = "2026-11-10T12:00:00.000000Z"
@@ -37,13 +37,15 @@ def test_a_price_lasts_until_a_later_version_states_the_same_class() -> None:
     at = "2026-11-16T00:00:00.000000Z"
     before = "2026-11-15T23:59:59.999999Z"
     for name, time, number in (("input", at, 1), ("output", before, 1), ("output", at, 2)):
-        price = history[("openai", "gpt-4o", name)].at(time)
+        price = history[RateKey("openai", "gpt-4o", name)].at(time)
         assert price is not None and price.version == number
-    assert history[("openai", "gpt-4o", "input")].at("2025-12-31T23:59:59.999999Z") is None
+    assert history[RateKey("openai", "gpt-4o", "input")].at("2025-12-31T23:59:59.999999Z") is None
 
 
 def test_versions_count_in_order_of_their_start_not_of_their_number() -> None:
-    history = price_histories([version(1, "2026-06-01"), version(2, "2026-01-01")])[("openai", "gpt-4o", "input")]
+    history = price_histories([version(1, "2026-06-01"), version(2, "2026-01-01")])[
+        RateKey("openai", "gpt-4o", "input")
+    ]
     assert [price.version for price in history.prices] == [2, 1]
 
 

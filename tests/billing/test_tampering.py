@@ -274,9 +274,9 @@ def test_a_forger_who_mends_one_step_more_is_stopped_at_the_next(
         ("invoice.json", ("cutoff",), "2026-12-01T07:00:00.000000Z"),
         ("invoice.json", ("run_id",), "another"),
         ("invoice.json", ("period",), "2026-10"),
-        ("contract.json", ("posture",), "predictable"),
-        ("contract.json", ("parked_usage",), "block"),
-        ("plan.json", ("name",), "Pure token"),
+        ("contracts/1.json", ("posture",), "predictable"),
+        ("contracts/1.json", ("parked_usage",), "block"),
+        ("plans/tokens@1.json", ("name",), "Pure token"),
         ("rates/std@3.json", ("rates", 0, "price"), "1.00"),
         ("rates/std@2.json", ("effective_from",), "2026-11-15"),
         ("rates/std@2.json", ("version",), 3),
@@ -302,7 +302,7 @@ def test_a_changed_member_is_found_though_every_hash_is_mended(file: str, path: 
 
 def test_parked_events_are_refused_where_the_contract_says_that_they_block_the_invoice() -> None:
     month = month_of(sample_events())
-    contract = {**month.contract, "parked_usage": "block"}
+    contract = {**month.contracts[0], "parked_usage": "block"}
     blocked = month_of(sample_events(), contract=contract)
     report = verify_bundle(io.BytesIO(blocked.bundle()))
     assert report.differences[0].field == "events.excluded.parked"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
+from lambdas.billing.agreements import compile_agreement
 from lambdas.billing.errors import InvariantBroken
-from lambdas.billing.pricing import compile_pricing
 from lambdas.billing.rating import Totals, UsageRow, rate_event
 from lambdas.billing.segments import Segment
 from lambdas.billing.shards import Span, add_summary, add_totals, line_price, plan_shards, summarize
@@ -35,6 +36,7 @@ from tests.handlers.months import (
 )
 from tests.store.catalogue_documents import CONTRACT, PLAN, STANDARD
 
+DAY = "2026-11-16T00:00:00.000000Z"
 NOVEMBER = month_period("2026-11")
 
 
@@ -68,7 +70,8 @@ def test_shards_cover_the_period_without_gap_or_overlap() -> None:
 
 
 def test_totals_of_parts_add_up_to_the_totals_of_the_whole() -> None:
-    pricing = compile_pricing(CONTRACT, PLAN, {"std@1": STANDARD})
+    agreement = compile_agreement("2026-11", [CONTRACT], {"pure@1": PLAN}, {"std@1": STANDARD})
+    pricing = agreement.at("2026-11-16T00:00:00.000000Z")
     rows = [
         UsageRow(f"2026-11-16T00:00:00.{n:06d}Z", "s", str(n), 0, "openai", model, {"input": n, "output": 7 * n})
         for n in range(200)
@@ -84,17 +87,24 @@ def test_totals_of_parts_add_up_to_the_totals_of_the_whole() -> None:
         for row in rows[start : start + 30]:
             rate_event(row, pricing, part)
         add_totals(by_totals, part)
-        add_summary(by_summary, json.loads(json.dumps(summarize(part))), pricing, {"std@1": STANDARD})
+        add_summary(by_summary, json.loads(json.dumps(summarize(part))), agreement)
 
     assert summarize(by_totals) == summarize(by_summary) == summarize(whole)
 
 
 @pytest.mark.parametrize(
-    "key", ["input|openai/gpt-4o|input|std@2", "input|openai/gpt-9|input|std@1", "x|a/b|input|std@1"]
+    ("key", "of"),
+    [
+        ("input|openai/gpt-4o|input|std@2", ["openai", "gpt-4o", "input", "standard", 0, DAY, 1, None]),
+        ("input|openai/gpt-9|input|std@1", ["openai", "gpt-9", "input", "standard", 0, DAY, 1, None]),
+        ("x|a/b|input|std@1", ["a", "b", "input", "standard", 0, DAY, 1, None]),
+        ("input|openai/gpt-4o|input|std@1", ["openai", "gpt-4o", "input", "standard", 0, DAY, 2, None]),
+        ("input|openai/gpt-4o|input|std@1", ["openai", "gpt-4o", "input", "standard", 0, "2020-01-01", 1, None]),
+    ],
 )
-def test_a_line_without_a_frozen_price_is_refused(key: str) -> None:
+def test_a_line_without_a_frozen_price_is_refused(key: str, of: list[Any]) -> None:
     with pytest.raises(InvariantBroken, match="a rated line must have a price"):
-        line_price(key, compile_pricing(CONTRACT, PLAN, {"std@1": STANDARD}), {"std@1": STANDARD})
+        line_price(key, of, compile_agreement("2026-11", [CONTRACT], {"pure@1": PLAN}, {"std@1": STANDARD}))
 
 
 def frozen_account() -> None:
