@@ -122,17 +122,17 @@ def _revoke_key(call: Call) -> Response:
 
 
 def _publish_plan(call: Call) -> Response:
-    return _saved(call.catalogue.publish_plan(call.document(), now=call.now), _shown_version)
+    return _saved(call.catalogue.publish_plan(call.document(), now=call.now), _shown_linted)
 
 
 def _list_plan_versions(call: Call) -> Response:
     page = call.catalogue.plan_versions_page(path_parameter(call.event, "id"), call.part())
-    return _listed(page, _shown_version)
+    return _listed(page, _shown_linted)
 
 
 def _read_plan_version(call: Call) -> Response:
     plan, version = _version_asked(call, "plan")
-    return Response(200, _shown_version(call.catalogue.plan(plan, version)))
+    return Response(200, _shown_linted(call.catalogue.plan(plan, version)))
 
 
 def _publish_rate_card(call: Call) -> Response:
@@ -160,12 +160,12 @@ def _agree_contract(call: Call) -> Response:
         if day_start(contract.effective_from) < open_since:
             remedy = f"{contract.entity} has billed the time before {open_since[:10]}; begin then or later"
             raise DocumentRefused("effective_from", contract.effective_from, remedy)
-    return _saved(call.catalogue.agree_contract(document, now=call.now), _shown_version)
+    return _saved(call.catalogue.agree_contract(document, now=call.now), _shown_linted)
 
 
 def _list_contracts(call: Call) -> Response:
     page = call.catalogue.contracts_page(path_parameter(call.event, "id"), call.part())
-    return _listed(page, _shown_version)
+    return _listed(page, _shown_linted)
 
 
 CALLS: Mapping[str, Callable[[Call], Response]] = {
@@ -206,6 +206,10 @@ def _shown(stored: StoredDocument) -> dict[str, Any]:
 
 def _shown_version(stored: StoredDocument) -> dict[str, Any]:
     return {"version": stored.document["version"], **_shown(stored)}
+
+
+def _shown_linted(stored: StoredDocument) -> dict[str, Any]:
+    return {**_shown_version(stored), "lint": stored.lint}
 
 
 def _shown_rates(stored: StoredDocument) -> dict[str, Any]:

@@ -154,12 +154,12 @@ class Catalogue:
         it names must exist. Raises what `check_contract` and `lint_agreement` refuse, or ContentConflict."""
         new = read_contract(document)
         name, pk = ("contract", f"{new.customer}@{new.version}"), f"CUSTOMER#{new.customer}"
-        stored = self._find(pk, version_key("CONTRACT", new.version))
-        if stored is not None:
-            return _repeated(name, document_of(stored), document)
+        agreed = [item.contract for item in self.contracts(new.customer)]
+        if new.version <= len(agreed):
+            key = version_key("CONTRACT", new.version)
+            return _repeated(name, self._document("contract", new.customer, "CUSTOMER#{}", key, new.version), document)
         plan = self._plan_of(new)
         cards = self._cards_of(new)
-        agreed = [item.contract for item in self.contracts(new.customer)]
         before = self._plan_of(agreed[-1]) if agreed else None
         check_contract(new, agreed, plan=plan, plan_before=before, now=now)
         pricing = (new.rate_card, new.override_card, new.fx_card)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from lambdas.billing.canonical import content_hash
+from lambdas.billing.lint import lint_plan
+from lambdas.billing.plans import read_plan
 from lambdas.handlers.manage_catalogue import CALLS
 from lambdas.handlers.runtime import set_clock
 from lambdas.store import clients
@@ -63,7 +65,7 @@ def test_no_call_changes_or_deletes_a_document() -> None:
             PLAN,
             "GET /v1/plans/{id}/versions/{version}",
             {"id": "pure", "version": "1"},
-            {"version": 1},
+            {"version": 1, "lint": {"notes": lint_plan(read_plan(PLAN))}},
         ),
     ],
 )
@@ -272,16 +274,72 @@ def test_a_tax_rate_is_text() -> None:
     assert refusal(call("POST /v1/contracts", body)) == (422, "DocumentRefused", "tax.rate")
 
 
-def test_contract_versions_begin_on_a_coming_first_of_a_month() -> None:
+def test_a_later_contract_version_begins_on_any_coming_day() -> None:
     stock()
     first = call("POST /v1/contracts", CONTRACT)
     assert (first.status, first.body["version"]) == (201, 1)
-    for day in ("2026-11-01", "2026-12-02", "2026-11-16"):
+    for day in ("2026-11-01", "2026-11-16"):
         answer = call("POST /v1/contracts", {**CONTRACT, "version": 2, "effective_from": day})
         assert refusal(answer) == (422, "DocumentRefused", "effective_from")
-    second = call("POST /v1/contracts", {**CONTRACT, "version": 2, "effective_from": "2026-12-01"})
+    second = call("POST /v1/contracts", {**CONTRACT, "version": 2, "effective_from": "2026-11-17"})
     assert second.status == 201
     assert call("GET /v1/customers/{id}/contracts", id="acme").body["items"] == [first.body, second.body]
+
+
+def test_another_primary_meter_waits_for_the_next_billing_period() -> None:
+    stock()
+    call("POST /v1/contracts", CONTRACT)
+    charges = [{"id": "calls", "meter": "calls", "kind": "per_unit"}]
+    calls = {**PLAN, "version": 2, "model": "custom", "primary_meter": "calls", "charges": charges}
+    assert call("POST /v1/plans", calls).status == 201
+    changed = {**CONTRACT, "version": 2, "plan_version": 2}
+    answer = call("POST /v1/contracts", {**changed, "effective_from": "2026-12-02"})
+    assert refusal(answer) == (422, "DocumentRefused", "effective_from")
+    assert call("POST /v1/contracts", {**changed, "effective_from": "2026-12-01"}).status == 201
+
+
+def test_a_contract_answers_its_cliff_and_what_has_no_price_and_goes_on_answering_that() -> None:
+    stock()
+    made = call("POST /v1/contracts", CONTRACT)
+    assert made.body["lint"]["cliff"] == {"charge": "output", "exact": "0.00001"}  # 10.00 / 1,000,000
+    assert "openai/gpt-4o/reasoning" in made.body["lint"]["unpriced"]
+    assert "openai/gpt-4o/output" not in made.body["lint"]["unpriced"]
+    assert call(PUBLISH, card(2, "2026-11-17", rate("reasoning", "20.00")), id="std").status == 201
+    repeated = call("POST /v1/contracts", CONTRACT)
+    assert (repeated.status, repeated.body) == (200, made.body)
+
+
+MIXED_UNITS = {
+    "model": "custom",
+    "primary_meter": "m",
+    "meters": {"m": {"classes": ["input", "call"]}},
+    "charges": [{"id": "m", "meter": "m", "kind": "per_unit"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("plan", "contract", "code", "field"),
+    [
+        ({"posture": "predictable"}, {}, "MixedStories", "posture"),
+        (MIXED_UNITS, {}, "UnitsMixed", "meters.m.classes"),
+        ({"currency": "EUR"}, {}, "DocumentRefused", "currency"),
+        ({"currency": "USD", "controls": {"cliff_limit": "0.000009"}}, {}, "CliffAboveLimit", "cliff_limit"),
+        ({}, {"posture": "predictable"}, "DocumentRefused", "posture"),
+        ({}, {"override_card": "own"}, "DocumentRefused", "override_card"),
+        ({}, {"cost_card": "costs"}, "DocumentRefused", "cost_card"),
+        ({}, {"fx_card": "fx"}, "DocumentRefused", "fx_card"),
+    ],
+)
+def test_what_the_lint_refuses_is_not_stored(
+    plan: dict[str, Any], contract: dict[str, Any], code: str, field: str
+) -> None:
+    stock()
+    answer = call("POST /v1/plans", {**PLAN, **plan, "version": 2})
+    if answer.status == 201:
+        before = table_items()
+        answer = call("POST /v1/contracts", {**CONTRACT, **contract, "plan_version": 2})
+        assert table_items() == before
+    assert refusal(answer) == (422, code, field)
 
 
 def test_a_first_contract_does_not_begin_in_a_month_that_its_entity_has_billed() -> None:

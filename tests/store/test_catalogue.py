@@ -63,7 +63,7 @@ def test_a_customer_is_stored_as_given_with_the_hash_of_its_canonical_form(catal
     saved = catalogue.create_customer({"name": "Acme Corp.", "id": "acme"}, now=NOW)
     assert saved.created
     assert catalogue.customer("acme") == saved.stored
-    assert saved.stored == (CUSTOMER, content_hash(CUSTOMER), NOW)
+    assert saved.stored == (CUSTOMER, content_hash(CUSTOMER), NOW, None)
 
 
 def test_a_repeated_create_keeps_the_first_time_and_changes_nothing(catalogue: Catalogue) -> None:
@@ -282,6 +282,58 @@ def test_a_contract_names_only_what_exists(stocked: Catalogue, change: dict[str,
     with pytest.raises(DocumentRefused, match=remedy):
         stocked.agree_contract({**CONTRACT, **change}, now=NOW)
     assert table_items() == before
+
+
+def test_every_card_that_a_contract_names_must_exist_and_counts_the_entity_as_a_user(
+    stocked: Catalogue, periods: SealedPeriods
+) -> None:
+    cards = {"override_card": "own", "cost_card": "costs", "fx_card": "fx"}
+    quote = {"foreign": "JPY", "price": "0.0066", "source": "fx-2026-10-01"}
+    documents = {
+        "own": card(1, "2026-10-01", rate("input", "2.00")),
+        "costs": card(1, "2026-10-01", rate("input", "300"), currency="JPY"),
+        "fx": {"version": 1, "currency": "USD", "effective_from": "2026-10-01", "fx": [quote]},
+    }
+    for field, name in cards.items():
+        with pytest.raises(DocumentRefused, match="publish a version of this rate card first") as refusal:
+            stocked.agree_contract({**CONTRACT, **cards}, now=NOW)
+        assert refusal.value.field == field
+        stocked.publish_rate_card(name, documents[name], now=NOW, periods=periods)
+    assert stocked.agree_contract({**CONTRACT, **cards}, now=NOW).created
+    put_run("bp-us.2026-10.final", "sealed")
+    for name, entry in (("own", rate("output", "9")), ("costs", rate("output", "900"))):
+        currency = documents[name]["currency"]
+        with pytest.raises(RatesOverlap, match="2026-11-01 or later"):
+            stocked.publish_rate_card(name, card(2, "2026-10-31", entry, currency=currency), now=NOW, periods=periods)
+
+
+@pytest.mark.parametrize("field", ["override_card", "fx_card"])
+def test_prices_are_in_the_contracts_currency(stocked: Catalogue, periods: SealedPeriods, field: str) -> None:
+    quote = {"foreign": "USD", "price": "0.9", "source": "fx-2026-10-01"}
+    euro = card(1, "2026-10-01", rate("input", "2.00"), currency="EUR")
+    stocked.publish_rate_card("euro", {**euro, "fx": [quote]}, now=NOW, periods=periods)
+    with pytest.raises(DocumentRefused, match="rate card euro is in EUR"):
+        stocked.agree_contract({**CONTRACT, field: "euro"}, now=NOW)
+
+
+def test_what_the_lint_found_is_stored_with_the_contract(stocked: Catalogue, periods: SealedPeriods) -> None:
+    agreed = stocked.agree_contract(CONTRACT, now=NOW).stored
+    assert agreed.lint is not None
+    assert agreed.lint["cliff"] == {"charge": "output", "exact": "0.00001"}  # 10.00 / 1,000,000
+    assert "openai/gpt-4o/reasoning" in agreed.lint["unpriced"]
+    stocked.publish_rate_card("std", card(2, "2026-11-17", rate("reasoning", "20")), now=NOW, periods=periods)
+    assert stocked.agree_contract(CONTRACT, now=LATER).stored == agreed
+
+
+def test_a_lint_lists_a_hundred_classes_without_a_price_and_counts_the_rest(
+    stocked: Catalogue, periods: SealedPeriods
+) -> None:
+    many = [rate("input", "2", model=f"m{n}") for n in range(20)]
+    stocked.publish_rate_card("many", card(1, "2026-10-01", *many), now=NOW, periods=periods)
+    lint = stocked.agree_contract({**CONTRACT, "rate_card": "many"}, now=NOW).stored.lint
+    assert lint is not None
+    assert len(lint["unpriced"]) == 100
+    assert lint["notes"] == [f"{20 * 11 - 100} more without a price"]  # 12 token classes, one of them has a price
 
 
 def test_contract_versions_are_listed_beside_a_customer_without_mixing(stocked: Catalogue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,50 +10,118 @@ import pytest
 from lambdas.billing.contracts import check_contract
 from lambdas.billing.documents import Contract, read_contract
 from lambdas.billing.errors import DocumentRefused
-from tests.store.catalogue_documents import CONTRACT
+from lambdas.billing.plans import Plan, read_plan
+from tests.store.catalogue_documents import CONTRACT, PLAN
 
 NOW = "2026-11-16T12:00:00.000000Z"
+PURE = read_plan(PLAN)
 
 
 def contract(version: int, effective_from: str, **change: Any) -> Contract:
     return read_contract({**CONTRACT, "version": version, "effective_from": effective_from, **change})
 
 
+def units(name: str = "units", **weights: int) -> Plan:
+    """A plan whose primary meter is weighted."""
+    charge = {"id": name, "meter": name, "kind": "per_unit"}
+    meters = {name: {"weights": weights}}
+    return read_plan({**PLAN, "model": "custom", "primary_meter": name, "meters": meters, "charges": [charge]})
+
+
+def check(new: Contract, earlier: Sequence[Contract], now: str = NOW, plan: Plan = PURE, before: Plan = PURE) -> None:
+    check_contract(new, earlier, plan=plan, plan_before=before if earlier else None, now=now)
+
+
 @pytest.mark.parametrize("day", ["2020-01-31", "2026-11-16", "2030-02-02"])
 def test_the_first_version_begins_on_any_day(day: str) -> None:
-    check_contract(contract(1, day), [], now=NOW)
+    check(contract(1, day), [])
+    check(contract(1, day, anchor_day=31), [])
 
 
 @pytest.mark.parametrize(
     ("new", "now", "refused"),
     [
         (contract(2, "2026-12-01"), NOW, None),
-        (contract(2, "2026-12-01"), "2026-11-30T23:59:59.999999Z", None),
-        (contract(2, "2026-12-01"), "2026-12-01T00:00:00.000000Z", "after today, 2026-12-01"),
-        (contract(2, "2026-11-01"), NOW, "after today"),
-        (contract(2, "2026-12-02"), NOW, "first of a month"),
-        (contract(2, "2027-11-01"), NOW, None),
+        (contract(2, "2026-11-17"), NOW, None),
+        (contract(2, "2026-11-17"), "2026-11-16T23:59:59.999999Z", None),
+        (contract(2, "2026-11-17"), "2026-11-17T00:00:00.000000Z", "after today, 2026-11-17"),
+        (contract(2, "2026-11-16"), NOW, "after today"),
+        (contract(2, "2026-11-15"), NOW, "after today"),
+        (contract(2, "2027-11-30"), NOW, None),
         (contract(3, "2026-12-01"), NOW, "next contract version is 2"),
         (contract(1, "2026-12-01"), NOW, "next contract version is 2"),
         (contract(2, "2026-12-01", entity="bp-eu"), NOW, "with bp-us"),
         (contract(2, "2026-12-01", currency="EUR"), NOW, "USD"),
+        (contract(2, "2026-12-01", anchor_day=2), NOW, "periods begin on day 1"),
         (contract(2, "2026-12-01", plan="other", rate_card="gold"), NOW, None),
     ],
 )
-def test_a_later_version_begins_on_a_coming_first_of_a_month(new: Contract, now: str, refused: str | None) -> None:
+def test_a_later_version_begins_on_any_coming_day(new: Contract, now: str, refused: str | None) -> None:
     earlier = [contract(1, "2026-10-15")]
     if refused is None:
-        check_contract(new, earlier, now=now)
+        check(new, earlier, now)
     else:
         with pytest.raises(DocumentRefused, match=refused):
-            check_contract(new, earlier, now=now)
+            check(new, earlier, now)
 
 
-@pytest.mark.parametrize(("day", "allowed"), [("2027-01-01", False), ("2027-02-01", False), ("2027-03-01", True)])
+@pytest.mark.parametrize(("day", "allowed"), [("2027-01-31", False), ("2027-02-01", False), ("2027-02-02", True)])
 def test_a_version_begins_after_the_one_before_it(day: str, allowed: bool) -> None:
     earlier = [contract(1, "2026-10-15"), contract(2, "2027-02-01")]
     if allowed:
-        check_contract(contract(3, day), earlier, now=NOW)
+        check(contract(3, day), earlier)
     else:
-        with pytest.raises(DocumentRefused, match="version 2 begins on 2027-02-01"):
-            check_contract(contract(3, day), earlier, now=NOW)
+        with pytest.raises(DocumentRefused, match="version 2 begins on 2027-02-01; begin on a day after it"):
+            check(contract(3, day), earlier)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "day", "allowed"),
+    [
+        (1, "2026-12-01", True),
+        (1, "2026-12-02", False),
+        (1, "2026-12-31", False),
+        (15, "2026-12-14", False),
+        (15, "2026-12-15", True),
+        (15, "2026-12-16", False),
+        (15, "2027-01-01", False),
+        (31, "2027-02-27", False),
+        (31, "2027-02-28", True),
+        (31, "2027-03-01", False),
+        (31, "2027-03-30", False),
+        (31, "2027-03-31", True),
+    ],
+)
+def test_another_primary_meter_begins_with_a_billing_period(anchor: int, day: str, allowed: bool) -> None:
+    """Within a period one thing is counted (R8); everything else of a plan may change on any day."""
+    earlier = [contract(1, "2026-10-15", anchor_day=anchor)]
+    new = contract(2, day, anchor_day=anchor)
+    check(new, earlier, plan=units(input=1, output=4), before=units(output=4, input=1))
+    if allowed:
+        check(new, earlier, plan=units(input=1, output=5), before=units(input=1, output=4))
+    else:
+        with pytest.raises(DocumentRefused, match="begins with a billing period") as refusal:
+            check(new, earlier, plan=units(input=1, output=5), before=units(input=1, output=4))
+        assert refusal.value.field == "effective_from"
+
+
+@pytest.mark.parametrize(
+    ("plan", "before", "same"),
+    [
+        (units(input=1, output=4), units("tokens_by_weight", input=1, output=4), True),
+        (units(input=1, output=4), units(input=1, output=4, reasoning=4), False),
+        (units(input=1, output=1), PURE, False),
+        (
+            read_plan({**PLAN, "model": "hybrid", "tokens": "class", "gates": [{"meter": "calls", "kind": "package"}]}),
+            PURE,
+            True,
+        ),
+    ],
+)
+def test_a_primary_meter_is_what_it_counts_and_not_its_name(plan: Plan, before: Plan, same: bool) -> None:
+    earlier = [contract(1, "2026-10-15")]
+    if same:
+        check(contract(2, "2026-12-02"), earlier, plan=plan, before=before)
+    else:
+        with pytest.raises(DocumentRefused, match="such as 2027-01-01"):
+            check(contract(2, "2026-12-02"), earlier, plan=plan, before=before)
