@@ -158,7 +158,7 @@ class Pricing:
     def _dated_prices(self, asked: RateKey) -> _DatedPrices:
         """Every change of the price over time: each day on which one of the cards, or the price lock, may change it."""
         charge = self._charge(asked)
-        if charge is None or asked.name in self.plan.refused:
+        if charge is None or self.plan.refuses(asked.name):
             return _DatedPrices(("",), (self._no_charge(asked),))
         key = asked if charge.prices != "charge" else RateKey("", "", charge.id, *asked[3:])
         histories = (self._costs,) if charge.prices == "cost" else (self._list, self._override)
@@ -254,7 +254,7 @@ class Pricing:
         plan = f"plan {self.plan.id}@{self.plan.version}"
         if class_of(asked.name) is None:
             return Unpriced("unknown_class", f"class {asked.name} is not known")
-        if asked.name in self.plan.refused:
+        if self.plan.refuses(asked.name):
             return Unpriced("refused_class", f"{plan} refuses class {asked.name}")
         return Unpriced("no_charge", f"{plan} has no charge for class {asked.name}{_of_tier(asked)}")
 
