@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from lambdas.billing.plans import MODELS
 from lambdas.handlers.manage_catalogue import CALLS
 from lambdas.handlers.runtime import set_clock
 from tests.handlers.catalogue_api import OPERATOR, call
 
 API = Path(__file__).parents[2] / "docs" / "api.md"
+JSON = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def catalogue_part() -> str:
@@ -40,10 +42,20 @@ def test_examples_answer_what_is_written(aws: None, monkeypatch: pytest.MonkeyPa
     assert len(examples) == 8 * 3
     for method, path, text in zip(examples[::3], examples[1::3], examples[2::3], strict=True):
         route, parameters = route_of(method, path)
-        *bodies, expected = re.findall(r"^```json\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+        *bodies, expected = JSON.findall(re.split("^### ", text, flags=re.MULTILINE)[0])
         answer = call(route, bodies[0] if bodies else None, OPERATOR, **parameters)
         assert f"\n{answer.status}" in text, path
         assert answer.body == json.loads(expected), path
+
+
+def test_a_plan_of_every_model_is_shown_and_can_be_published(aws: None) -> None:
+    set_clock(lambda: datetime(2026, 11, 16, 12, tzinfo=UTC))
+    section = re.split("^### ", catalogue_part().partition("### Models of plans\n")[2], flags=re.MULTILINE)[0]
+    plans = [json.loads(text) for text in JSON.findall(section)]
+    for plan in plans:
+        assert call("POST /v1/plans", plan, OPERATOR).status == 201, plan["id"]
+    assert {"pure_token", *(plan["model"] for plan in plans)} == set(MODELS)
+    assert all(f"`{model}`" in section for model in MODELS)
 
 
 def test_every_call_is_documented() -> None:
