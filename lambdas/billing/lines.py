@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 from lambdas.billing.canonical import encode_string
@@ -116,6 +117,8 @@ class ClassPrice(NamedTuple):
     included: int
     included_amount: int | None
     position: str
+    bounds: tuple[int, ...]
+    """Where tiers end: `up_to` of all but the last."""
 
     def advance(self, units: int) -> int:
         """What these units move the position by: units, or their value where included usage is money."""
@@ -139,6 +142,24 @@ class Unpriced(NamedTuple):
 
     code: str
     detail: str
+
+
+def line_of_all(price: ClassPrice, units: int, position: int, total: int) -> LinePrice | None:
+    """The line that holds all of these units, where one does: `charged_parts` would charge them there, as one part at
+    the line's unit price. None where they cross an edge, or are sold in blocks."""
+    included = price.included
+    if position < included:
+        return price.lines[0] if position + units <= included else None
+    kind = price.charge.kind
+    if kind == "graduated":
+        after = position - included
+        tier = bisect_left(price.bounds, after + 1)
+        if tier < len(price.bounds) and after + units > price.bounds[tier]:
+            return None
+        return price.lines[tier + 1]
+    if kind == "volume":
+        return price.lines[bisect_left(price.bounds, total - included) + 1]
+    return None if kind == "package" or price.included_amount is not None else price.lines[1]
 
 
 def charged_parts(price: ClassPrice, units: int, position: int, total: int) -> list[Charged]:

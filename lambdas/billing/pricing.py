@@ -219,17 +219,18 @@ class Pricing:
         value = rate.tiers[0].unit_price
         weight = charge.weights.get(asked.name, 1)
         if not charge.positional:
-            return ClassPrice(charge, rate, line(None, rate.tiers[0]), (), weight, 0, None, charge.id)
+            return ClassPrice(charge, rate, line(None, rate.tiers[0]), (), weight, 0, None, charge.id, ())
         numbered = [line(str(n), tier) for n, tier in enumerate(rate.tiers, start=1)]
+        bounds = tuple(tier.up_to for tier in rate.tiers if tier.up_to is not None)
         lines = (line(INCLUDED, Tier(None, "0", 0, 0)), *numbered)
         pool = charge.pool
         if pool is None:
             included = self.shares.charges.get(charge.id, charge.included)
-            return ClassPrice(charge, rate, None, lines, weight, included, None, charge.id)
+            return ClassPrice(charge, rate, None, lines, weight, included, None, charge.id, bounds)
         whole = pool.quantity if pool.amount is None else pool.amount
         limit = self.shares.pools.get(pool.id, whole or 0)
         units, money = (limit, None) if pool.amount is None else (0, limit)
-        return ClassPrice(charge, rate, None, lines, weight, units, money, f"pool:{pool.id}")
+        return ClassPrice(charge, rate, None, lines, weight, units, money, f"pool:{pool.id}", ())
 
     def _passed_through(self, markup: str, cost: DatedRate) -> PassThrough | Unpriced:
         """Cost times markup, in the contract's currency at the exchange rate fixed for the period (R13)."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from lambdas.billing.canonical import encode_string
 from lambdas.billing.classes import STANDARD, TIERS
 from lambdas.billing.errors import InvariantBroken
-from lambdas.billing.lines import Charged, ClassPrice, LinePrice, Unpriced, charged_parts
+from lambdas.billing.lines import ClassPrice, LinePrice, Unpriced, charged_parts, line_of_all
 from lambdas.billing.money import format_amount
 from lambdas.billing.pricing import Pricing
 
@@ -114,40 +114,43 @@ def rate_event(row: UsageRow, pricing: Pricing, totals: Totals, positions: Posit
     if isinstance(found, Unpriced):
         return _exclude(row, PARKED, found.detail, totals)
     charges: list[str] = []
-    lines = totals.lines
     split = pricing.split if pricing.contract.split_by is not None else None
     for price, quantity in found:
-        line = price.only
+        units = quantity * price.weight
+        line, position = price.only, None
         if line is None:
-            for part in _parts(price, quantity * price.weight, positions):
+            position = _stand(price, units, positions)
+            line = line_of_all(price, units, *position)
+        if line is None and position is not None:
+            for part in charged_parts(price, units, *position):
                 line = part.line if split is None else split(part.line, attributes)
-                total = lines.get(line.key)
-                if total is None:
-                    total = lines[line.key] = LineTotal(line)
-                total.quantity += part.quantity
-                total.amount += part.amount
-                total.events += 1
+                total = _add(totals, line, part.quantity, part.amount)
                 if part.blocks is not None:
                     total.blocks = (total.blocks or 0) + part.blocks
                 at = part.position if price.included_amount is None else f'"{format_amount(part.position)}"'
                 charges.append(f'[{line.encoded_key},{part.quantity},"{format_amount(part.amount)}",{at}]')
-            continue
-        if split is not None:
-            line = split(line, attributes)
-        units = quantity * price.weight
-        amount = units * line.unit_price
-        total = lines.get(line.key)
-        if total is None:
-            total = lines[line.key] = LineTotal(line)
-        total.quantity += units
-        total.amount += amount
-        total.events += 1
-        charges.append(f'[{line.encoded_key},{units},"{format_amount(amount)}"]')
+        elif line is not None:
+            if split is not None:
+                line = split(line, attributes)
+            amount = units * line.unit_price
+            _add(totals, line, units, amount)
+            at = "" if position is None else f",{position[0]}"
+            charges.append(f'[{line.encoded_key},{units},"{format_amount(amount)}"{at}]')
     totals.rated += 1
     return Rated(
         True,
         f'["{time}",{encode_string(source)},{encode_string(event_id)},{revision},[{",".join(charges)}]]\n',
     )
+
+
+def _add(totals: Totals, line: LinePrice, units: int, amount: int) -> LineTotal:
+    total = totals.lines.get(line.key)
+    if total is None:
+        total = totals.lines[line.key] = LineTotal(line)
+    total.quantity += units
+    total.amount += amount
+    total.events += 1
+    return total
 
 
 def measure_event(row: UsageRow, pricing: Pricing, counted: dict[str, int]) -> None:
@@ -162,16 +165,16 @@ def measure_event(row: UsageRow, pricing: Pricing, counted: dict[str, int]) -> N
                 counted[price.position] = counted.get(price.position, 0) + moved
 
 
-def _parts(price: ClassPrice, units: int, positions: Positions | None) -> list[Charged]:
-    """Charge units where they stand, and move the position on."""
+def _stand(price: ClassPrice, units: int, positions: Positions | None) -> tuple[int, int]:
+    """Where these units stand and what the whole period counts; moves the position on."""
     if positions is None:
         raise InvariantBroken("charge", price.charge.id, "this charge depends on positions; measure the period first")
-    name, moved = price.position, price.advance(units)
-    position, total = positions.counted.get(name, 0), positions.totals.get(name, 0)
-    positions.counted[name] = position + moved
-    if position + moved > total:
-        raise InvariantBroken(f"position of charge {name}", position + moved, f"the period counts {total}")
-    return charged_parts(price, units, position, total)
+    name, counted = price.position, positions.counted
+    position, total = counted.get(name, 0), positions.totals.get(name, 0)
+    after = counted[name] = position + price.advance(units)
+    if after > total:
+        raise InvariantBroken(f"position of charge {name}", after, f"the period counts {total}")
+    return position, total
 
 
 def class_key(provider: str, model: str, token_class: str, service_tier: str = STANDARD) -> ClassKey:
