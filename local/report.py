@@ -75,7 +75,7 @@ def run_totals(run: Mapping[str, Any]) -> None:
         fact(f"invoices  {money['invoices']} in {currency}, {money['first']} to {money['last']}")
         fact(f"money     net {money['net']} (exact {money['net_exact']}) + tax {money['tax']} = total {money['total']}")
         fact(
-            f"ledger    receivable {money['receivable']} = revenue {money['revenue']}"
+            f"ledger    receivable {money['receivable']} = revenue {money['revenue']} + deferred {money['deferred']}"
             f" + tax {money['tax_payable']} + rounding {money['rounding']}"
         )
 

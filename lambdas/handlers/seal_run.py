@@ -165,11 +165,13 @@ def account_faults(account: Account, invoices: Mapping[str, Invoice], journal: J
         expected = {
             "balance": 0,
             "receivable": exact["total"],
-            "revenue": exact["net_exact"],
+            "revenue and deferred": exact["net_exact"],
             "tax_payable": exact["tax"],
             "rounding": rounding,
         }
-        for name, amount in _posted(posted, account.customer).items():
+        sides = _posted(posted, account.customer)
+        sides["revenue and deferred"] = sides.pop("revenue") + sides.pop("deferred")
+        for name, amount in sides.items():
             check(f"posted {name}", format_amount(amount), format_amount(expected[name]))
         if 2 * abs(rounding) > ONE // 10 ** minor_digits(totals["currency"]):
             check("rounding", format_amount(rounding), "at most half a minor unit")
@@ -195,13 +197,19 @@ def number_faults(run: Run, billing: Billing, invoices: Iterable[Invoice]) -> li
 
 
 def _posted(transaction: Mapping[str, Any], customer: str) -> dict[str, int]:
-    """The sides of a posting, exact: a debit of the receivable, credits of the others; `balance` is their sum."""
+    """The sides of a posting, exact: a debit of the receivable, credits of the others; `balance` is their sum. Revenue
+    is what is left of it after contra revenue; deferred is what fees in advance add, less what this period earns."""
     sums = balances(postings_of(transaction))
+
+    def credits(*kinds: str) -> int:
+        return -sum(amount for account, amount in sums.items() if account.startswith(kinds))
+
     return {
         "balance": sum(sums.values()),
         "receivable": sums.get(receivable(customer), 0),
-        "revenue": -sum(amount for account, amount in sums.items() if account.startswith("revenue:")),
-        "tax_payable": -sum(amount for account, amount in sums.items() if account.startswith("tax_payable:")),
+        "revenue": credits("revenue:", "contra_revenue:"),
+        "deferred": credits("deferred:"),
+        "tax_payable": credits("tax_payable:"),
         "rounding": -sums.get(ROUNDING, 0),
     }
 

@@ -105,6 +105,7 @@ def test_sealed_totals_are_those_of_all_accounts() -> None:
                 "total": "118.16",
                 "receivable": "118.16",
                 "revenue": "99.291325",
+                "deferred": "0",
                 "rounding": "-0.001325",
                 "tax_payable": "18.87",
                 "balance": "0",
