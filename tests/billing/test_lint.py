@@ -99,33 +99,44 @@ def test_one_more_of_a_class_counts_as_many_units_as_it_weighs(kind: str, weight
 
 
 PRICES = st.integers(min_value=0, max_value=9)
-STEPS = st.lists(st.tuples(st.integers(min_value=1, max_value=8), PRICES), max_size=4)
+
+RATES = st.builds(
+    lambda steps, last: rate_of(*bounds_of(steps), (None, str(last))),
+    st.lists(st.tuples(st.integers(min_value=1, max_value=8), PRICES), max_size=4),
+    PRICES,
+)
 
 
-@given(steps=STEPS, last=PRICES, weight=st.integers(min_value=1, max_value=12))
-def test_the_cliff_of_a_volume_price_is_that_of_every_position_tried(
-    steps: list[tuple[int, int]], last: int, weight: int
-) -> None:
+def bounds_of(steps: list[tuple[int, int]]) -> Bounds:
+    """Tiers from their widths and prices."""
     bounds: Bounds = []
     for width, amount in steps:
-        bounds.append(((bounds[-1][0] or 0 if bounds else 0) + width, str(amount)))
-    rate = rate_of(*bounds, (None, str(last)))
-
-    def bill(units: int) -> int:
-        return sum(part.amount for part in volume.parts(rate, 0, units, units))
-
-    rises = [bill(units + weight) - bill(units) for units in range(60)]
-    assert cliff_of("volume", [rate], weight) == max(rises)
+        bounds.append((sum(width for width, _ in steps[: len(bounds)]) + width, str(amount)))
+    return bounds
 
 
-@given(steps=STEPS, last=PRICES, kind=st.sampled_from(["per_unit", "package", "graduated"]))
-def test_no_unit_raises_the_bill_by_more_than_the_cliff_and_one_does_by_as_much(
-    steps: list[tuple[int, int]], last: int, kind: str
-) -> None:
-    bounds: Bounds = []
-    for width, amount in steps if kind == "graduated" else []:
-        bounds.append(((bounds[-1][0] or 0 if bounds else 0) + width, str(amount)))
-    rate = rate_of(*bounds, (None, str(last)))._replace(per=5 if kind == "package" else 1)
+@given(rates=st.lists(RATES, min_size=1, max_size=3), weight=st.integers(min_value=1, max_value=12))
+def test_the_cliff_of_a_volume_price_is_that_of_every_position_tried(rates: list[Rate], weight: int) -> None:
+    """All that was counted is of one class of a model, the next one of any."""
+
+    def amount(rate: Rate, quantity: int, total: int) -> int:
+        return sum(part.amount for part in volume.parts(rate, 0, quantity, total))
+
+    rises = [
+        amount(counted, units, units + weight)
+        - amount(counted, units, units)
+        + amount(one_more, weight, units + weight)
+        for units in range(60)
+        for counted in rates
+        for one_more in rates
+    ]
+    assert cliff_of("volume", rates, weight) == max(rises)
+
+
+@given(rate=RATES, kind=st.sampled_from(["per_unit", "package", "graduated"]))
+def test_no_unit_raises_the_bill_by_more_than_the_cliff_and_one_does_by_as_much(rate: Rate, kind: str) -> None:
+    if kind != "graduated":
+        rate = rate._replace(tiers=rate.tiers[-1:], per=5 if kind == "package" else 1)
     parts = {"per_unit": per_unit.parts, "package": package.parts, "graduated": graduated.parts}[kind]
     rises = [sum(part.amount for part in parts(rate, units, 1, 60)) for units in range(60)]
     assert cliff_of(kind, [rate]) == max(rises)
