@@ -18,9 +18,9 @@ from typing import Any
 
 import duckdb
 
-from bench.graduated import Terms, from_json_lines, from_parquet, terms
+from bench.graduated import from_json_lines, from_parquet, terms
 from bench.memory import peak_bytes, resident_bytes
-from bench.workload import CLASSES
+from bench.workload import CLASSES, Terms
 from lambdas.billing.classes import INPUT_CLASSES
 from lambdas.billing.money import ONE, format_amount, parse_amount
 
@@ -73,8 +73,8 @@ def rate_month(folder: Path, agreed: Terms, rows: str) -> dict[str, Any]:
 
 def _tiers(agreed: Terms) -> list[tuple[str, str, int, int, str]]:
     """Included units and tiers as ranges of positions, with the price of a unit as decimal text."""
-    (card,) = agreed.rates.values()
-    included = {charge["id"]: charge["included"] for charge in agreed.plan["charges"]}
+    (card,), (plan,) = agreed.rates.values(), agreed.plans.values()
+    included = {charge["id"]: charge["included"] for charge in plan["charges"]}
     rows = []
     for rate in card["rates"]:
         name = rate["charge"]

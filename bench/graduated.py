@@ -40,14 +40,6 @@ COLUMNS = {
 """The rows as DuckDB's columns. Times stay text, as in our rows: they are canonical, so their order is that of time."""
 
 
-class Terms(NamedTuple):
-    """The documents that price the month, and its rate card's name."""
-
-    contract: dict[str, Any]
-    plan: dict[str, Any]
-    rates: dict[str, Any]
-
-
 class Scale(NamedTuple):
     """Included units, and the inclusive bounds of tiers 1 and 2 after them, per event of the month."""
 
@@ -63,7 +55,7 @@ _METERS = {
 """An event has about 5,300 input and 650 output tokens, so a month of any size goes through every tier."""
 
 
-def terms(events: int) -> Terms:
+def terms(events: int) -> workload.Terms:
     """Input and output, both graduated in three tiers after included units, each with one price list for all models."""
     plan = {
         **workload.PLAN,
@@ -88,7 +80,7 @@ def terms(events: int) -> Terms:
         for name, (scale, prices) in _METERS.items()
     ]
     card = {"version": 1, "currency": "USD", "effective_from": "2026-10-01", "rates": rates}
-    return Terms({**workload.CONTRACT, "plan": "graduated"}, plan, {"list@1": card})
+    return workload.Terms({**workload.CONTRACT, "plan": "graduated"}, {"graduated@1": plan}, {"list@1": card})
 
 
 class Segment(NamedTuple):

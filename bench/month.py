@@ -26,7 +26,14 @@ _RECEIVED_AT = "2026-11-30T23:59:59.000000Z"
 _CUTOFF = "2026-12-01T06:00:00.000000Z"
 
 
-def make_month(folder: Path, events: int, *, hours: int = _HOURS, shard_events: int = MAX_SHARD_EVENTS) -> None:
+def make_month(
+    folder: Path,
+    events: int,
+    *,
+    hours: int = _HOURS,
+    shard_events: int = MAX_SHARD_EVENTS,
+    terms: workload.Terms = workload.TERMS,
+) -> None:
     """Write segments and frozen inputs to `folder`. Requests are spread evenly over `hours`."""
     heads: list[dict[str, Any]] = []
 
@@ -56,9 +63,10 @@ def make_month(folder: Path, events: int, *, hours: int = _HOURS, shard_events: 
             "shards": [{"n": s.n, "from": s.start, "to": s.end, "events": s.events} for s in shards],
             "entity": workload.ENTITY,
             "customer_document": {**workload.CUSTOMER_DOCUMENT, "mode": "live"},
-            "contract": workload.CONTRACT,
-            "plan": workload.PLAN,
-            "rates": workload.RATES,
+            "contracts": [terms.contract],
+            "plans": terms.plans,
+            "rates": terms.rates,
+            "carried": None,
         },
     )
 

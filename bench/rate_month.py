@@ -16,30 +16,33 @@ from typing import Any
 
 from bench.graduated import read_segments, terms
 from bench.memory import peak_bytes, resident_bytes
-from lambdas.billing.pricing import Pricing, compile_pricing
+from bench.workload import PERIOD
+from lambdas.billing.agreements import Agreement, compile_agreement
 from lambdas.billing.rating import Positions, Totals, measure_event, rate_event
 from lambdas.billing.segments import read_rows
 from lambdas.billing.shards import summarize
 
 
-def rate_month(folder: Path, pricing: Pricing) -> Totals:
+def rate_month(folder: Path, agreement: Agreement) -> Totals:
     """Both passes of the billing run: what the period counts, then each event rated where it stands, hour by hour."""
     counted: dict[str, int] = {}
     for segment in read_segments(folder):
         for row in read_rows(segment.rows):
-            measure_event(row, pricing, counted)
+            measure_event(row, agreement.at(row.time), counted)
     positions, totals = Positions({}, counted), Totals()
     with (folder / "lines").open("wb") as out:
         for _, hour in groupby(read_segments(folder), key=lambda segment: segment.hour):
             rows = [row for segment in hour for row in read_rows(segment.rows)]
             rows.sort(key=lambda row: row[:3])
-            out.write("".join([rate_event(row, pricing, totals, positions).text for row in rows]).encode())
+            lines = [rate_event(row, agreement.at(row.time), totals, positions).text for row in rows]
+            out.write("".join(lines).encode())
     return totals
 
 
 def main(folder: str, events: str) -> None:
     memory, begun = resident_bytes(), process_time()
-    totals = rate_month(Path(folder), compile_pricing(*terms(int(events))))
+    contract, plans, rates = terms(int(events))
+    totals = rate_month(Path(folder), compile_agreement(PERIOD, [contract], plans, rates))
     measured: dict[str, Any] = {"seconds": process_time() - begun, "peak_bytes": peak_bytes() - memory}
     lines = summarize(totals)["lines"]
     measured["lines"] = {key: [line["events"], line["quantity"], line["amount"]] for key, line in lines.items()}

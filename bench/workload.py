@@ -7,8 +7,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 CUSTOMER = "acme-robotics"
 PERIOD = "2026-11"
@@ -91,6 +91,17 @@ CONTRACT = {
     "posture": "variable",
     "tax": {"category": "S", "rate": "0.19"},
 }
+
+
+class Terms(NamedTuple):
+    """What prices a month, as frozen: one contract version, plans by `plan@version`, rates by `card@version`."""
+
+    contract: Mapping[str, Any]
+    plans: Mapping[str, Any]
+    rates: Mapping[str, Any]
+
+
+TERMS = Terms(CONTRACT, {"tokens@1": PLAN}, RATES)
 
 
 def usage_event(number: int, time: str) -> dict[str, Any]:
