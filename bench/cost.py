@@ -15,6 +15,7 @@ from bench.ingest import HANDLER, IngestCost
 from bench.rating import RatedMonth
 from bench.request_units import FEW, OtherReads, RequestUse, Units
 from bench.tables import heading, paragraph, table
+from lambdas.billing.shards import MAX_SHARD_EVENTS
 
 MILLION = 1_000_000
 GB = 2**30
@@ -167,7 +168,7 @@ def _run_requests(prices: Prices, measured: Measured) -> Fraction:
     objects = Fraction(MILLION, 10_000) * 3
     s3 = objects * (prices("s3", "per_thousand_puts") + prices("s3", "per_thousand_gets")) / 1000
     accounts = MILLION / prices.assumed("events_per_account_month")
-    shards = Fraction(MILLION, 250_000)
+    shards = Fraction(MILLION, MAX_SHARD_EVENTS)
     transitions = accounts * prices.assumed("transitions_per_account") + shards * prices.assumed(
         "transitions_per_shard"
     )

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import duckdb
 
 from bench.graduated import SAMPLE
+from bench.rating import AIM_BYTES
 from bench.tables import heading, paragraph, table, times, verdict
+from lambdas.billing.shards import MAX_SHARD_EVENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
@@ -33,15 +35,18 @@ _LIBRARIES = {"genai-prices": "calc_price", "litellm": "cost_per_token"}
 
 class Size(NamedTuple):
     """How much is measured: months of growing size, each as often as `rounds` says; the one of `compared` events is
-    also rated by the others, `sample` of its events by the price libraries."""
+    also rated by the others, `sample` of its events by the price libraries. `shard` is the events of a full shard."""
 
     rounds: dict[int, int]
     compared: int
     sample: int
+    shard: int
 
 
-FULL = Size({10_000: 5, 100_000: 3, 1_000_000: 3, 3_000_000: 2}, compared=1_000_000, sample=20_000)
-QUICK = Size({500: 1, 2_000: 1}, compared=2_000, sample=100)
+FULL = Size(
+    {10_000: 5, 100_000: 3, 1_000_000: 3, 3_000_000: 2}, compared=1_000_000, sample=20_000, shard=MAX_SHARD_EVENTS
+)
+QUICK = Size({500: 1, 2_000: 1}, compared=2_000, sample=100, shard=2_000)
 
 
 class TotalsDiffer(Exception):
@@ -63,6 +68,14 @@ class Missing(NamedTuple):
     why: str
 
 
+class Shard(NamedTuple):
+    """A shard of the plan with all its events in one hour, measured and rated as the state machine does it: what the
+    process grew by."""
+
+    events: int
+    peak_bytes: int
+
+
 class Comparison(NamedTuple):
     """`growth` is ours by size of the month; `contenders` begins with ours; `charges` and `lines` are what they agree
     on."""
@@ -70,6 +83,7 @@ class Comparison(NamedTuple):
     events: int
     sample: int
     growth: dict[int, Timed]
+    shard: Shard
     contenders: list[Timed]
     missing: list[Missing]
     charges: int
@@ -101,8 +115,10 @@ def measure(size: Size, progress: Callable[[str], None]) -> Comparison:
         missing = [library for library in libraries if isinstance(library, Missing)]
     growth[size.compared] = contenders[0]
     charges = sum(events for events, _, _ in lines.values())
+    progress(f"rating a shard of {size.shard:,} graduated events in one hour")
+    shard = _shard(size.shard)
     in_order = dict(sorted(growth.items()))
-    return Comparison(size.compared, size.sample, in_order, contenders, missing, charges, len(lines))
+    return Comparison(size.compared, size.sample, in_order, shard, contenders, missing, charges, len(lines))
 
 
 def _ours_alone(events: int, rounds: int, progress: Callable[[str], None]) -> Timed:
@@ -110,6 +126,12 @@ def _ours_alone(events: int, rounds: int, progress: Callable[[str], None]) -> Ti
         progress(f"rating {events:,} graduated events")
         _run("bench.graduated", folder, events)
         return _best(OURS, events, [_run("bench.rate_month", folder, events) for _ in range(rounds)])
+
+
+def _shard(events: int) -> Shard:
+    with tempfile.TemporaryDirectory(prefix="billproof-bench-") as folder:
+        _run("bench.phases", "make", folder, events, 1, "graduated")
+        return Shard(events, _run("bench.phases", "rate", folder)["peak_bytes"])
 
 
 def _best(name: str, events: int, rounds: Iterable[dict[str, Any]]) -> Timed:
@@ -160,7 +182,7 @@ own (the libraries' rounds in one), taking turns; the best counts. Peak memory i
 """
     parts = [heading("4. Rating against others"), paragraph(text), "", _contenders(comparison.contenders)]
     parts += [paragraph(f"NOT MEASURED: {missing.name}: {missing.why}") for missing in comparison.missing]
-    return "\n".join([*parts, "", _growth(comparison.growth)])
+    return "\n".join([*parts, "", _growth(comparison.growth), "", _memory(comparison.shard)])
 
 
 def _contenders(contenders: Sequence[Timed]) -> str:
@@ -192,6 +214,12 @@ def _growth(growth: dict[int, Timed]) -> str:
             for events, timed in growth.items()
         ],
     )
+
+
+def _memory(shard: Shard) -> str:
+    reached = verdict(shard.peak_bytes < AIM_BYTES)
+    row = f"{shard.events:,}", _megabytes(shard.peak_bytes), f"< {AIM_BYTES // 1_000_000}: {reached}"
+    return table(("events of a shard, all in one hour", "peak MB", "aim"), [row])
 
 
 def _megabytes(count: int) -> str:

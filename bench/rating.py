@@ -14,6 +14,8 @@ from bench.tables import heading, paragraph, table, times, verdict
 from lambdas.billing.shards import MAX_SHARD_EVENTS
 
 AIM_US = 8
+AIM_BYTES = 200_000_000
+"""What a shard may grow its process by."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -88,6 +90,7 @@ def report(months: Sequence[RatedMonth]) -> str:
             "whole step us/event",
             "shards",
             "peak MB",
+            f"aim < {AIM_BYTES // 1_000_000}",
             "peak to first",
         ),
         [
@@ -100,6 +103,7 @@ def report(months: Sequence[RatedMonth]) -> str:
                 f"{rated.us(rated.rate):.1f}",
                 str(rated.rate["shards"]),
                 _megabytes(rated.rate["peak_bytes"]),
+                verdict(rated.rate["peak_bytes"] < AIM_BYTES),
                 times(rated.rate["peak_bytes"] / first.rate["peak_bytes"]),
             )
             for rated in months

@@ -17,7 +17,7 @@ from lambdas.billing.rate_cards import RateKey
 from lambdas.billing.rating import ClassKey, LineTotal, Positions, Totals, class_key
 from lambdas.billing.times import Period
 
-MAX_SHARD_EVENTS = 250_000
+MAX_SHARD_EVENTS = 80_000
 
 
 class Span(NamedTuple):

@@ -144,7 +144,7 @@ def test_a_run_s_functions_are_billed_per_event_on_one_core() -> None:
 
 def test_blocks_transitions_and_one_download_of_the_bundle() -> None:
     blocks = 100 * 3 * (Fraction("0.005") + Fraction("0.0004")) / 1000
-    transitions = (1 * 12 + 4 * 2) * Fraction("0.025") / 1000
+    transitions = (1 * 12 + Fraction(MILLION, 80_000) * 2) * Fraction("0.025") / 1000
     download = Fraction(130 * MILLION, GB) * Fraction("0.09")
     assert usd("billing run: S3, Step Functions, download") == blocks + transitions + download
 
