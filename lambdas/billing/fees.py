@@ -59,7 +59,7 @@ def fees_of(agreement: Agreement, carried: Mapping[str, Any] | None) -> list[Fee
 
     Raises RateMissing for a flat charge without a price: nothing is billed at zero.
     """
-    billed = [_billed(entry, agreement) for entry in (carried or {}).get("advance", [])]
+    billed = [_billed(entry, agreement.days) for entry in _entries(carried) if _serves(entry, agreement)]
     fees: list[Fee] = []
     for stretch in agreement.stretches:
         for charge in stretch.plan.charges:
@@ -95,12 +95,16 @@ def advance_of(fees: Sequence[Fee]) -> list[dict[str, Any]]:
 def recognised_of(fees: Sequence[Fee], carried: Mapping[str, Any] | None) -> list[Recognised]:
     """Fees of this period that an earlier invoice billed and deferred, less the days that go back."""
     recognised = []
-    for entry in (carried or {}).get("advance", []):
-        back = sum(fee.amount for fee in fees if fee.unused and fee.charge == entry["charge"])
+    for entry in _entries(carried):
+        back = sum(fee.amount for fee in fees if fee.unused and _gives_back(fee, entry))
         amount = parse_amount(entry["exact"]) + back
         if amount:
             recognised.append(Recognised(entry["charge"], carried["invoice"] if carried else "", amount))
     return recognised
+
+
+def _gives_back(fee: Fee, entry: Mapping[str, Any]) -> bool:
+    return fee.charge == entry["charge"] and str(entry["service_from"]) <= fee.start[:10] < str(entry["service_to"])
 
 
 def _fee(charge: Charge, stretch: Stretch, of: int, *, ahead: bool) -> Fee:
@@ -120,11 +124,24 @@ def _price(charge: Charge, dated: DatedRate) -> int:
     return dated.rate.tiers[0].block_price
 
 
-def _billed(entry: Mapping[str, Any], agreement: Agreement) -> Fee:
+def _entries(carried: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    return [] if carried is None else list(carried["advance"])
+
+
+def _serves(entry: Mapping[str, Any], agreement: Agreement) -> bool:
+    """Whether a fee billed in advance is for this period. One for an earlier period, that no invoice has followed, is
+    earned and has nothing to give back. Raises InvariantBroken for any other."""
     start, end = day_start(entry["service_from"]), day_start(entry["service_to"])
-    if (start, end) != agreement.period[1:]:
-        raise InvariantBroken(f"fee of {entry['charge']}", f"{start} to {end}", f"it serves {agreement.period.name}")
-    of = agreement.days
+    serves = (start, end) == agreement.period[1:]
+    if not serves and end > agreement.period.start:
+        raise InvariantBroken(
+            f"fee of {entry['charge']}", f"{start} to {end}", f"the period is {agreement.period.name}"
+        )
+    return serves
+
+
+def _billed(entry: Mapping[str, Any], of: int) -> Fee:
+    start, end = day_start(entry["service_from"]), day_start(entry["service_to"])
     return Fee(entry["charge"], entry["contract_version"], start, end, entry["price"], entry["rate_version"],
                entry["rate_effective_from"], of, parse_amount(entry["exact"]), unused=False, ahead=False)  # fmt: skip
 

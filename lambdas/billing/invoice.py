@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lambdas.billing.agreements import Agreement, Stretch
+from lambdas.billing.cliffs import cliff_of
 from lambdas.billing.commitments import carried_on
 from lambdas.billing.errors import TooManyLines
 from lambdas.billing.line_documents import line_document
 from lambdas.billing.money import apportion, format_amount, format_minor, minor_digits, parse_amount, tax_on
+from lambdas.billing.rate_cards import Rate
 from lambdas.billing.rating import Totals
 from lambdas.billing.steps import Settlement, settle
 
@@ -73,6 +75,11 @@ def draft_document(draft: Draft, totals: Totals) -> dict[str, Any]:
             "usage_basis": contract.usage_basis,
             "late_usage": contract.late_usage,
             "parked_usage": contract.parked_usage,
+            "terms": {
+                name: agreement.last.plan.controls[name]
+                for name in ("overage_terms", "cliff_limit")
+                if name in agreement.last.plan.controls
+            },
         },
         "contracts": [
             {"from": stretch.start[:10], "to": stretch.end[:10], **_contract(stretch, agreement)}
@@ -89,6 +96,7 @@ def draft_document(draft: Draft, totals: Totals) -> dict[str, Any]:
         },
         "positions": _positions(totals),
         "included": _included(totals, agreement),
+        "cliff": _cliff(totals),
         **_carrying(draft.carried, settlement),
         "net_exact": format_amount(sum(line.amount for line in lines)),
         "net": format_minor(net.total, currency),
@@ -181,6 +189,22 @@ def _included(totals: Totals, agreement: Agreement) -> list[dict[str, Any]]:
             charges = [charge.id] if pool is None else list(pool.charges)
             found[name] = {"name": name, "charges": charges, "unit": unit, **entry, "resets_on": resets_on}
     return list(found.values())
+
+
+def _cliff(totals: Totals) -> dict[str, str] | None:
+    """The largest rise of this bill by one more unit of anything it charges, and of which charge (R9.2)."""
+    rates: dict[tuple[str, str, int], set[Rate]] = {}
+    for total in totals.lines.values():
+        price = total.price
+        rate = price.dated.rate
+        if price.of.passed is not None:
+            rate = rate._replace(tiers=(price.of.passed.tier(rate),))
+        rates.setdefault((price.charge.id, price.charge.kind, price.weight), set()).add(rate)
+    cliffs = {name: cliff_of(name[1], list(found), name[2]) for name, found in sorted(rates.items())}
+    if not cliffs:
+        return None
+    steepest = max(cliffs, key=lambda name: cliffs[name])
+    return {"charge": steepest[0], "exact": format_amount(cliffs[steepest])}
 
 
 def _carrying(carried: Mapping[str, Any] | None, settlement: Settlement) -> dict[str, Any]:

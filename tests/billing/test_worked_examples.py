@@ -183,7 +183,7 @@ EXAMPLE_5 = plan(
 PRICES_5 = card(
     1, "2026-11-01", price("base", "50.00", per=1), price("a", "0.000001", per=1), price("b", "0.01", per=1)
 )
-TERMS_5 = {
+TERMS_5: Json = {
     "discounts": [{"id": "loyal", "percent": "0.10"}, {"id": "welcome", "amount": "5.00"}],
     "commitment": {"amount": "600.00", "counting": "period"},
 }
@@ -235,7 +235,7 @@ def test_example_8_yen_anchor_day_stub_and_pass_through_with_exchange_rate() -> 
             fx=[{"foreign": "USD", "price": "160", "source": "fx-2027-02-14"}],
         ),
     }  # fmt: skip
-    agreement_terms = {
+    agreement_terms: Json = {
         "currency": "JPY", "anchor_day": 31, "cost_card": "provider", "fx_card": "fx",
         "tax": {"category": "S", "rate": "0.10"},
     }  # fmt: skip
