@@ -125,7 +125,7 @@ def test_example_3_volume_prices_all_units_by_the_total_each_at_its_own_version(
 
 def test_example_3_a_plan_change_shares_out_fees_and_included_usage_by_days() -> None:
     def tariff(name: str, timing: str, included: int) -> Json:
-        charges = [
+        charges: list[Json] = [
             {"id": f"{name}-base", "kind": "flat", "timing": timing},
             {"id": name, "meter": "input", "kind": "per_unit", "prices": "charge", "included": included},
         ]
