@@ -68,7 +68,8 @@ def _subject(line: Mapping[str, Any], invoice: Mapping[str, Any]) -> str:
         what = "gives back" if line["exact"].startswith("-") else "charges"
         return (
             f"{what} {line['unit_price']} {invoice['currency']} per period ({line['cause']}), service from "
-            f"{line['service_from']} up to {line['service_to']}, at the price of rate version {line['rate_version']}"
+            f"{line['service_from']} until {line['service_to']} (that day not "
+            f"included), at the price of rate version {line['rate_version']}"
         )
     if line["source"] != "usage":
         what = "takes off" if line["exact"].startswith("-") else "adds"
@@ -76,7 +77,7 @@ def _subject(line: Mapping[str, Any], invoice: Mapping[str, Any]) -> str:
     split = "" if line["attribute"] is None else f", {line['attribute']}"
     return (
         f"charges {line['quantity']:,} {_units(line)} ({line['cause']}, {line['provider']}/{line['model']}{split}) of "
-        f"{line['events']:,} events {_priced(line, invoice['currency'])} of "
+        f"{_counted(line['events'], 'event')} {_priced(line, invoice['currency'])} of "
         f"rate version {line['rate_version']} in force from {line['rate_effective_from']}"
     )
 
@@ -166,11 +167,14 @@ def _priced(line: Mapping[str, Any], currency: str) -> str:
     """How a line is priced, up to the name of its rate version."""
     price = f"{line['unit_price']} {currency} per {line['per']:,}"
     if line["tier"] == INCLUDED:
-        return f"as included units of charge {line['charge']}, beside the prices"
+        what = f"as included usage of charge {line['charge']}, whole again on {line['resets_on']},"
+        return f"{what} beside the prices"
     if line["blocks"] is not None:
         return f"in {line['blocks']:,} blocks begun, at {price} whole, the price"
     if line["tier"] is not None:
-        return f"in tier {line['tier']} ({line['kind']}) at {price}, the price"
+        kind = str(line["kind"]).replace("_", " ")
+        where = "after what is included" if line["kind"] == "per_unit" else f"in tier {line['tier']}"
+        return f"{where} ({kind}) at {price}, the price"
     return f"at {price}, the price"
 
 
@@ -194,6 +198,10 @@ def _product(quantity: int, blocks: int | None, line: Mapping[str, Any], exact: 
     if amount != exact:
         raise InvariantBroken("exact amount", exact, f"{shown} is {amount}")
     return f"{shown} = {exact}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _units(line: Mapping[str, Any]) -> str:

@@ -192,11 +192,8 @@ def _fixed_lines(lines: Sequence[Line], agreement: Agreement) -> list[Line]:
         amount = min(share, max(0, sum(line.amount for line in (*lines, *found))))
         if amount > 0:
             days = "" if stretch.days == agreement.days else f" x {stretch.days}/{agreement.days}"
-            arithmetic = f"-{format_amount(discount.amount)}{days} = {format_amount(-amount)}"
-            if amount != share:
-                arithmetic = (
-                    f"-{format_amount(discount.amount)}{days}, at most what is charged: {format_amount(-amount)}"
-                )
+            most = "" if amount == share else ", at most what is charged,"
+            arithmetic = f"{format_amount(discount.amount)}{days}{most} = {format_amount(amount)} off"
             cause = f"fixed discount {discount.id}"
             found.append(_discount_line(discount, stretch, amount, cause, arithmetic))
     return found

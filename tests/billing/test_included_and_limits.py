@@ -46,12 +46,12 @@ def two_meters(**included: object) -> Json:
 POOLED = card(1, START, price("input", "2", per=1), price("output", "10", per=1))
 
 
-def lines(document: Json, rates: Json, *rows: UsageRow, **terms: object) -> list[tuple[str, str | None, int, str]]:
+def lines(document: Json, rates: Json, *rows: UsageRow) -> list[tuple[str, str | None, int, str]]:
     """Charge, tier, quantity and exact amount of every line of usage."""
-    agreement = agreed("2026-11", [contract(document["id"], START, **terms)], [document], rates)
+    agreement = agreed("2026-11", [contract(document["id"], START)], [document], rates)
     invoice = invoiced(agreement, rows)
     names = ("charge", "tier", "quantity", "exact")
-    return [tuple(line[name] for name in names) for line in invoice["lines"]]  # type: ignore[misc]
+    return [tuple(line[name] for name in names) for line in invoice["lines"]]
 
 
 @pytest.mark.parametrize(
@@ -280,10 +280,7 @@ def test_an_invoice_of_too_many_lines_is_refused_by_name(monkeypatch: pytest.Mon
 
 def test_a_cost_that_cannot_be_multiplied_exactly_parks_usage() -> None:
     document = plan("p", [{"id": "cost", "meter": "input", "kind": "pass_through", "markup": "1.234567"}])
-    rates = {
-        **card(1, START, name="std", *[price("x", "1")]),
-        **card(1, START, class_price("input", "0.000000000001"), name="prov"),
-    }
+    rates = {**POOLED_INPUT, **card(1, START, class_price("input", "0.000000000001"), name="prov")}
     agreement = agreed("2026-11", [contract("p", START, cost_card="prov")], [document], rates)
     _, [text] = rated(agreement, [used("2026-11-02", input=1)])
     assert '"parked"' in text and "18 decimals" in text

@@ -64,7 +64,7 @@ def test_positions_that_are_none_are_named(positions: Any) -> None:
 
 def test_every_line_is_explained_with_arithmetic_that_holds() -> None:
     said = [explain_line(month(kind).invoice, 1)["text"] for kind in ("graduated", "package")]
-    assert "as included units of charge input" in said[0]
+    assert "as included usage of charge input" in said[0]
     graduated, package = month("graduated"), month("package")
     second = next(line for line in graduated.invoice["lines"] if line["tier"] == "1")
     assert f"in tier 1 (graduated) at 3.00 USD per {M:,}" in explain_line(graduated.invoice, second["line"])["text"]

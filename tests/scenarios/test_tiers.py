@@ -72,7 +72,7 @@ def test_included_usage_and_overage_are_billed_by_position_and_traced(house: Hou
     trace = house.get("/v1/trace/event", customer="seal", source="/gateway", id="edge")
     parts = [(charge["tier"], charge["quantity"], charge["position"], charge["exact"]) for charge in trace["charges"]]
     assert parts == [("included", 600, 9_999_400, "0"), ("1", 400, 10_000_000, "0.00024")]
-    assert "included units" in explain_line(document, 1)["text"]
+    assert "included usage" in explain_line(document, 1)["text"]
     report = house.verify(document["number"], tmp_path)
     assert report.ok, report.differences
 
