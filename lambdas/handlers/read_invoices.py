@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,8 @@ from lambdas.store.errors import NotFound
 from lambdas.store.evidence import Evidence
 
 LINK_SECONDS = 300
+MAX_LINES = 2_000
+"""Lines of one answer: a Lambda answer may have 6 MB, and a line is at most about 2 KB."""
 
 
 def list_invoices(
@@ -72,6 +75,16 @@ def invoice_view(invoice: Invoice) -> dict[str, Any]:
     }
 
 
+def lines_page(document: Mapping[str, Any], first: int) -> dict[str, Any]:
+    """The document with its lines from number `first` on, as many as an answer holds, and the number to go on with."""
+    after = first - 1 + MAX_LINES
+    lines = document["lines"][first - 1 : after]
+    return {
+        "document": {**document, "lines": lines},
+        "next_line": after + 1 if after < len(document["lines"]) else None,
+    }
+
+
 def link_to_bundle(invoice: Invoice, *, evidence: Evidence, now: str) -> dict[str, Any]:
     """A link that reads the bundle for five minutes. Raises NotFound before there is one."""
     if not invoice.bundle_key:
@@ -99,7 +112,8 @@ def _list(event: Event, caller: Caller) -> Response:
 
 def _get(event: Event, caller: Caller) -> Response:
     invoice = find_invoice(path_parameter(event, "number"), caller, stores.billing())
-    return Response(200, {**invoice_view(invoice), "document": read_invoice(stores.evidence(), invoice)})
+    first = whole_number(query_parameter(event, "from_line") or "1", "from_line")
+    return Response(200, {**invoice_view(invoice), **lines_page(read_invoice(stores.evidence(), invoice), first)})
 
 
 def _get_bundle(event: Event, caller: Caller) -> Response:

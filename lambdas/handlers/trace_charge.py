@@ -7,13 +7,13 @@ marked as an estimate.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from lambdas.billing.agreements import compile_agreement
 from lambdas.billing.bundle import block_names
 from lambdas.billing.canonical import encode_string
-from lambdas.billing.errors import DocumentRefused, InvariantBroken
+from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.explain import explain_charges, explain_exclusion, explain_line, explain_posting
 from lambdas.billing.money import format_amount
 from lambdas.billing.periods import month_of
@@ -24,7 +24,7 @@ from lambdas.handlers.carried import final_run
 from lambdas.handlers.entry import Event, http_entry
 from lambdas.handlers.freeze_inputs import agreed_with, documents_in_force
 from lambdas.handlers.open_run import has_account_in
-from lambdas.handlers.paging import whole_number
+from lambdas.handlers.paging import place_of, whole_number
 from lambdas.handlers.problems import Response
 from lambdas.handlers.read_invoices import find_invoice, invoice_view
 from lambdas.handlers.requests import Caller, caller_of, query_parameter, required_query
@@ -111,7 +111,7 @@ def trace_line(
     account = billing.account(invoice.run_id, invoice.customer)
     frozen = read_frozen(evidence, account.run_id, account.customer, account.freeze)
     journal = ledger.of_invoice(invoice.entity, invoice.issued_at, invoice.number)
-    events, following = _events_of_line(evidence, frozen, line["key"], _read_cursor(cursor))
+    events, following = _events_of_line(evidence, frozen, line["key"], place_of(cursor))
     return {
         "line": explained,
         "journal": explain_posting(line, journal),
@@ -270,19 +270,11 @@ def _charged(
         if mark not in line:
             continue
         time, source, event_id, revision, charges = json.loads(line)
-        for charged, quantity, exact in charges:
+        for charged, quantity, exact, *position in charges:
             if charged == key:
-                event = {"time": time, "source": source, "id": event_id, "revision": revision}
-                yield number, {**event, "quantity": quantity, "exact": exact, "evidence": {"file": file, "row": number}}
-
-
-def _read_cursor(cursor: str | None) -> tuple[int, int]:
-    if cursor is None:
-        return 1, 1
-    parts: Sequence[str] = cursor.split(".")
-    if len(parts) != 2:
-        raise DocumentRefused("cursor", cursor, "give the cursor of the page before, as it was answered")
-    return whole_number(parts[0], "cursor"), whole_number(parts[1], "cursor")
+                event = {"time": time, "source": source, "id": event_id, "revision": revision, "quantity": quantity}
+                at = position[0] if position else None
+                yield number, {**event, "position": at, "exact": exact, "evidence": {"file": file, "row": number}}
 
 
 def _traced() -> Traced:

@@ -157,3 +157,34 @@ def issued_only() -> None:
     step_rate(RUN_ID, "acme", plan["freeze"], 1)
     step_draft(RUN_ID, "acme")
     step_issue()
+
+
+def test_an_invoice_of_many_lines_is_read_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_invoices, "MAX_LINES", 2)
+    set_up("acme")
+    for n, token_class in enumerate(("input", "output")):
+        for day in (16, 17, 18):
+            use("acme", f"{n}-{day}", f"2026-11-{day}T10:00:00Z", **{token_class: 1})
+    open_run_item()
+    assert execute()["status"] == "sealed"
+    number = account_of("acme").number
+    whole = stores.evidence().get_json(f"runs/{RUN_ID}/acme/invoice.json")["lines"]
+    read, first = [], "1"
+    while first != "None":
+        answer = call(read_invoices.handler, "GET /v1/invoices/{number}", FINANCE, number=number, from_line=first).body
+        read += answer["document"]["lines"]
+        first = str(answer["next_line"])
+    assert read == whole
+    refused = call(read_invoices.handler, "GET /v1/invoices/{number}", FINANCE, number=number, from_line="0")
+    assert (refused.status, refused.body["field"]) == (422, "from_line")
+
+
+@pytest.mark.parametrize(
+    ("first", "lines", "following"), [(1, [1, 2], 3), (3, [3, 4], 5), (4, [4, 5], None), (6, [], None)]
+)
+def test_a_part_ends_where_the_next_begins(
+    monkeypatch: pytest.MonkeyPatch, first: int, lines: list[int], following: int | None
+) -> None:
+    monkeypatch.setattr(read_invoices, "MAX_LINES", 2)
+    page = read_invoices.lines_page({"lines": [1, 2, 3, 4, 5]}, first)
+    assert (page["document"]["lines"], page["next_line"]) == (lines, following)

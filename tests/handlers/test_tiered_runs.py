@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lambdas.handlers import stores
+from lambdas.handlers.trace_charge import trace_line
 from lambdas.store.errors import NotFound
 from tests.handlers.months import (
     RUN_ID,
@@ -81,6 +82,17 @@ def test_included_units_and_tiers_are_billed_as_worked_out_by_hand_however_the_m
     ]
     assert document["net_exact"] == "4.1250024"
     assert document["positions"] == {"input": 17_250_000, "output": 2_000_001}
+
+
+def test_the_events_of_a_line_are_listed_with_their_positions() -> None:
+    included_month()
+    assert execute(shard_events=2)["status"] == "sealed"
+    invoice = stores.billing().invoice(stores.billing().account(RUN_ID, "acme").number)
+    answer = trace_line(invoice, 2, None, billing=stores.billing(), ledger=stores.ledger(), evidence=stores.evidence())
+    events = answer["events"]
+    assert sum(event["quantity"] for event in events) == 5_000_000
+    assert events[0]["position"] == 10_000_000
+    assert [event["position"] for event in events] == sorted(event["position"] for event in events)
 
 
 def test_a_shard_is_not_rated_before_all_are_measured() -> None:
