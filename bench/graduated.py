@@ -20,11 +20,11 @@ import duckdb
 
 from bench import workload
 from lambdas.billing.canonical import canonical_json
+from lambdas.billing.rating import ClassKey, add_quantities
 
 SEGMENT_EVENTS = 100
 """Events of a request, and so of a segment."""
 SEGMENTS, JSON_LINES, PARQUET, SAMPLE = "rows.segments", "rows.jsonl", "rows.parquet", "sample.json"
-_HOUR_BYTES, _SIZE_BYTES = len("2026-11-01T00"), 4
 _HOURS = 30 * 24
 _PER = 1_000_000
 
@@ -84,9 +84,10 @@ def terms(events: int) -> workload.Terms:
 
 
 class Segment(NamedTuple):
-    """The rows of one request, all of one hour, compressed as they are stored."""
+    """The rows of one request, all of one hour, compressed as they are stored, and their sums by class."""
 
     hour: str
+    sums: dict[ClassKey, int]
     rows: bytes
 
 
@@ -94,8 +95,13 @@ def make_segments(folder: Path, events: int) -> None:
     """Write the rows as they are stored."""
     with (folder / SEGMENTS).open("wb") as segments:
         for rows in _requests(events):
+            sums: dict[ClassKey, int] = {}
+            for row in rows:
+                add_quantities(sums, *row[4:7])
             packed = zlib.compress(canonical_json(rows).encode(), 6)
-            segments.write(rows[0][0][:_HOUR_BYTES].encode() + len(packed).to_bytes(_SIZE_BYTES, "big") + packed)
+            segments.write(
+                canonical_json([rows[0][0][: len("2026-11-01T00")], sums, len(packed)]).encode() + b"\n" + packed
+            )
 
 
 def make_tables(folder: Path, events: int, sample: int) -> None:
@@ -113,8 +119,9 @@ def make_tables(folder: Path, events: int, sample: int) -> None:
 def read_segments(folder: Path) -> Iterator[Segment]:
     """The segments of the month in the order of their hours."""
     with (folder / SEGMENTS).open("rb") as file:
-        while hour := file.read(_HOUR_BYTES):
-            yield Segment(hour.decode(), file.read(int.from_bytes(file.read(_SIZE_BYTES), "big")))
+        while head := file.readline():
+            hour, sums, size = json.loads(head)
+            yield Segment(hour, sums, file.read(size))
 
 
 def from_json_lines(folder: Path) -> str:
