@@ -81,38 +81,99 @@ def run_totals(run: Mapping[str, Any]) -> None:
 
 
 def invoice(document: Mapping[str, Any]) -> None:
-    """An invoice as text, exact and displayed amounts side by side."""
+    """An invoice as text, exact and displayed amounts side by side, then what is included and what can come on top."""
+    contract = document["contract"]
     step(f"Invoice {document['number']}")
     fact(f"from  {document['entity']['name']}, {document['entity']['address']}, {document['entity']['country']}")
     fact(f"to    {document['customer']['name']} ({document['customer']['id']})")
-    fact(f"for   {document['period']}, contract version {document['contract']['version']}, {document['currency']}")
+    fact(
+        f"for   {document['period']}, plan {contract['plan']}, contract version {contract['version']}, "
+        f"{document['currency']}"
+    )
     fact("")
-    rows = [
-        (
-            str(line["line"]),
-            f"{line['provider']}/{line['model']}",
-            f"{line['class']}{_tier(line['tier'])}",
-            f"{line['quantity']:,}",
-            f"{line['unit_price']} / {_block(line['per'])}",
-            line["rate_version"],
-            line["exact"],
-            line["amount"],
-        )
-        for line in document["lines"]
-    ]
+    rows = [_row(line) for line in document["lines"]]
     rows.append(("", "net", "", "", "", "", document["net_exact"], document["net"]))
     for group in document["tax"]:
         rows.append(("", f"tax {group['category']} {group['rate']}", "", "", "", "", "", group["amount"]))
     rows.append(("", f"total {document['currency']}", "", "", "", "", "", document["total"]))
-    for row in _aligned((("line", "model", "class", "quantity", "price", "rate", "exact", "amount"), *rows)):
+    for row in _aligned((("line", "for", "what", "quantity", "price", "rate", "exact", "amount"), *rows)):
         fact(row)
+    fact("")
     events = document["events"]
     excluded = ", ".join(f"{n} {reason}" for reason, n in events["excluded"].items()) or "none"
-    fact(f"     {events['accepted']:,} events accepted = {events['rated']:,} rated + excluded: {excluded}")
+    remark("events", f"{events['accepted']:,} accepted = {events['rated']:,} rated + excluded: {excluded}")
+    for item in document["included"]:
+        remark("included", _included(item))
+    for earned in document.get("recognised", []):
+        remark("earned", f"{earned['exact']} of {earned['charge']}, billed in advance on {earned['invoice']}")
+    terms, cliff = contract["terms"], document["cliff"]
+    if "overage_terms" in terms:
+        remark("overage", terms["overage_terms"])
+    if "cliff_limit" in terms and cliff is not None:
+        text = f"one more unit of {cliff['charge']} raises this bill by at most {cliff['exact']}"
+        remark("cliff", f"{text}; the plan declares {terms['cliff_limit']}")
+
+
+def remark(name: str, text: str) -> None:
+    """A remark under an invoice, broken into lines that stand below each other."""
+    first, *rest = textwrap.wrap(text, 100) or [""]
+    fact(f"{name:<8}  {first}")
+    for line in rest:
+        fact(f"{'':<8}  {line}")
+
+
+def _row(line: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cells of a line: usage of a model, a fee with the days it is for, or what plan or contract adds or takes."""
+    amounts = line["exact"], line["amount"]
+    if line["source"] == "usage":
+        price = f"{line['unit_price']} / {_block(line['per'])}"
+        model = f"{line['provider']}/{line['model']}"
+        return (str(line["line"]), model, _what(line), f"{line['quantity']:,}", price, line["rate_version"], *amounts)
+    if line["source"] == "fee":
+        days = f"{line['service_from']} up to {line['service_to']}{_timing(line)}"
+        price = f"{line['unit_price']} / period"
+        return (str(line["line"]), line["charge"], days, "1", price, line["rate_version"], *amounts)
+    name = line["charge"] if line["charge"] == line["source"] else f"{line['source']} {line['charge']}"
+    return (str(line["line"]), name, line["arithmetic"], "", "", "", *amounts)
+
+
+def _what(line: Mapping[str, Any]) -> str:
+    """The class of a usage line and what tells it from lines of the same class."""
+    parts = [line["class"]]
+    if line["weight"] not in (None, 1):
+        parts.append(f"{line['weight']} units each")
+    if line["service_tier"] != "standard":
+        parts.append(line["service_tier"])
+    if line["prompt_above"] is not None:
+        parts.append(f"prompt > {line['prompt_above']:,}")
+    if line["attribute"] is not None:
+        parts.append(line["attribute"])
+    if line["tier"] == "included":
+        parts.append("included")
+    elif line["blocks"] is not None:
+        parts.append(f"{line['blocks']:,} block{'' if line['blocks'] == 1 else 's'}")
+    elif line["kind"] in ("graduated", "volume"):
+        parts.append(f"tier {line['tier']}")
+    return ", ".join(parts)
+
+
+def _timing(line: Mapping[str, Any]) -> str:
+    if not line["account"].startswith("deferred:"):
+        return ""
+    return ", not used" if line["exact"].startswith("-") else ", in advance"
+
+
+def _included(item: Mapping[str, Any]) -> str:
+    """`input: 500 of 2,000 tokens used, 1,500 left; resets on 2026-11-01`; money is decimal text."""
+    used, whole, left = (
+        f"{item[name]:,}" if isinstance(item[name], int) else item[name] for name in ("used", "included", "left")
+    )
+    unit = item["unit"] if isinstance(item["left"], str) else f"{item['unit'].replace('_', ' ')}s"
+    return f"{item['name']}: {used} of {whole} {unit} used, {left} left; resets on {item['resets_on']}"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Rows of a table, each column as wide as its widest cell; model and class to the left, the rest to the right."""
+    """Rows of a table, each column as wide as its widest cell; names and words to the left, numbers to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = zip(row, widths, strict=True)
@@ -138,12 +199,6 @@ def trace(answer: Mapping[str, Any]) -> None:
             fact(f"journal   {entry['transaction']}: {posting['from']} -> {posting['to']} {posting['amount']}")
     evidence = answer["evidence"]
     fact(f"proof     {evidence['file']} row {evidence['row']} of the bundle of {answer['invoice']['number']}")
-
-
-def _tier(tier: str | None) -> str:
-    if tier is None:
-        return ""
-    return ", included" if tier == "included" else f", tier {tier}"
 
 
 def _block(per: int) -> str:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lambdas.billing.times import Period, month_period, to_datetime
+from lambdas.billing.times import Period, month_before, month_period, to_datetime
 from local import report, sample
 from local.client import Client, RequestFailed, send_in_batches
 from local.clock import Clock
@@ -80,6 +80,9 @@ def _play(
     key = deployment.invoke("lambdas.handlers.create_operator_key.handler", {"name": "make run"})["key"]
     operator = Client(url, key)
     _set_up(operator, period.start[:10], trace is not None)
+    if trace is None:
+        deployment.clock.move_to(to_datetime(period.start) + timedelta(hours=6))
+        _bill(deployment, operator, month_before(period.name))  # fees in advance, for the period that begins
     deployment.clock.move_to(to_datetime(period.end) - timedelta(minutes=5))
     report.step(f"Sending usage of {period.name} over HTTP")
     if trace is None:
@@ -91,13 +94,13 @@ def _play(
     report.usage_totals(totals)
     if trace is None:
         report.fact("a first price for mistral-large is published, dated back to the start of the month")
-        operator.post(f"/v1/rate-cards/{sample.CARD}/versions", sample.FIRST_PRICE)
+        operator.post(f"/v1/rate-cards/{sample.card(sample.ACME.model)}/versions", sample.first_price())
     deployment.clock.move_to(to_datetime(period.end) + timedelta(hours=6))
     run = _bill(deployment, operator, period.name)
     invoices = operator.get("/v1/invoices", entity=sample.ENTITY["id"], year=run["opened_at"][:4])["items"]
     numbers = sorted(str(item["number"]) for item in invoices)
     for number in numbers:
-        report.invoice(operator.get(f"/v1/invoices/{number}")["document"])
+        _show(operator.get(f"/v1/invoices/{number}")["document"])
     first = trace[len(trace) // 2] if trace else next(item.event for item in sample.usage_events())
     report.step("Tracing one event")
     report.trace(operator.get("/v1/trace/event", customer=first["subject"], source=first["source"], id=first["id"]))
@@ -106,18 +109,29 @@ def _play(
 
 
 def _set_up(operator: Client, first_day: str, recorded: bool) -> None:
-    """The catalogue: issuing entity, plan, prices, customers, contracts."""
+    """The catalogue: issuing entity, plans, prices, customers, contracts. A recorded trace is acme's, at the first
+    version of its card."""
     operator.post("/v1/entities", sample.ENTITY)
-    operator.post("/v1/plans", sample.PLAN)
-    for version in sample.RATE_CARDS[:1] if recorded else sample.RATE_CARDS:
-        dated = {**version, "effective_from": first_day} if recorded else version
-        operator.post(f"/v1/rate-cards/{sample.CARD}/versions", dated)
-    if not recorded:
-        operator.post("/v1/plans", sample.TEAM_PLAN)
-        operator.post(f"/v1/rate-cards/{sample.TEAM_CARD}/versions", sample.TEAM_PRICES)
-    for customer in sample.CUSTOMERS[:1] if recorded else sample.CUSTOMERS:
-        operator.post("/v1/customers", customer)
-        operator.post("/v1/contracts", {**sample.contract(customer["id"]), "effective_from": first_day})
+    accounts = [sample.ACME] if recorded else sample.ACCOUNTS
+    for account in accounts:
+        operator.post("/v1/plans", sample.plan(account.model))
+    if recorded:
+        first = {**sample.rates(sample.ACME.model)[0], "effective_from": first_day}
+        operator.post(f"/v1/rate-cards/{sample.card(sample.ACME.model)}/versions", first)
+    else:
+        for card, version in sample.rates_before():
+            operator.post(f"/v1/rate-cards/{card}/versions", version)
+    for account in accounts:
+        operator.post("/v1/customers", account.customer)
+        operator.post("/v1/contracts", sample.contract(account, first_day))
+
+
+def _show(invoice: dict[str, Any]) -> None:
+    report.invoice(invoice)
+    if any(sample.is_prepaid(account) for account in sample.ACCOUNTS if account.id == invoice["customer"]["id"]):
+        report.remark(
+            "prepaid", "this plan is paid from credits. Credits are not part of this release: the total is due as such."
+        )
 
 
 def _send(operator: Client, events: list[dict[str, Any]]) -> dict[str, int]:
