@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+_NEWEST = "9999-12-31T00:00:00.000000Z"
+"""Whether usage has a price is asked with the newest exchange rate: which one a period is billed at is known then."""
+
 _caches: WeakKeyDictionary[DynamoDBClient, dict[str, PricingCache]] = WeakKeyDictionary()
 
 
@@ -99,6 +102,6 @@ def load_tariff(catalogue: Catalogue, customer: str) -> Tariff:
     pricings = []
     for contract in contracts:
         plan = read_plan(catalogue.plan(contract.plan, contract.plan_version).document)
-        cards = [published.version for published in catalogue.rate_card(contract.rate_card)]
-        pricings.append(Pricing(contract, plan, cards))
+        cards = [published.version for card in contract.cards for published in catalogue.rate_card(card)]
+        pricings.append(Pricing(contract, plan, cards, fixed_at=_NEWEST))
     return Tariff(tuple(day_start(contract.effective_from) for contract in contracts), tuple(pricings))

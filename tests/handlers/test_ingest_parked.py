@@ -87,6 +87,16 @@ def test_the_price_of_one_tier_is_never_that_of_another(billproof: World) -> Non
     ]
 
 
+def test_usage_that_only_the_customers_own_card_prices_is_not_parked(billproof: World) -> None:
+    own = {**card(1, "2026-10-01", rate("input", "1.00")), "currency": "USD"}
+    own["rates"][0]["model"] = "gpt-own"
+    stores.catalogue().publish_rate_card("own", own, now=CREATED, periods=stores.sealed_periods())
+    billproof.add_customer("special", contract={"override_card": "own"})
+    sent = [event(model, subject="special", model=model, quantities={"input": 1}) for model in ("gpt-own", "gpt-4o")]
+    assert billproof.send(sent).body["parked"] == 0
+    assert billproof.send(event("other", model="gpt-own", quantities={"input": 1})).body["parked"] == 1
+
+
 def test_an_event_is_asked_about_with_its_service_tier() -> None:
     asked: list[tuple[Any, ...]] = []
 
