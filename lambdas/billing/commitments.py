@@ -6,12 +6,13 @@ the days it is agreed. One counted by term adds up over the invoices of the term
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lambdas.billing.agreements import Agreement
+from lambdas.billing.documents import Contract
 from lambdas.billing.money import format_amount, parse_amount
-from lambdas.billing.periods import months_after, prorate_amount
+from lambdas.billing.periods import periods_after, prorate_amount
 from lambdas.billing.terms import Commitment
 from lambdas.billing.times import day_start
 
@@ -37,19 +38,39 @@ class TrueUp(NamedTuple):
 def committed_of(agreement: Agreement, counted: int, carried: Mapping[str, Any] | None) -> Committed | None:
     """The running commitment by term with `counted` of this invoice added; None where the contract has none.
 
-    The first term begins with the contract version that states it; the next one where the last ended.
+    Terms begin and end with billing periods: the first with the contract version that states it, the next one where the
+    last ended.
     """
     if not agreement.stretches:
         return None
-    commitment = agreement.last.contract.commitment
+    contract = agreement.last.contract
+    commitment = contract.commitment
     if commitment is None or commitment.months is None:
         return None
     before = (carried or {}).get("committed")
-    start, so_far = day_start(agreement.last.contract.effective_from), 0
+    same = (stretch.start for stretch in agreement.stretches if stretch.contract.commitment == commitment)
+    start, so_far = next(same), 0
     if before is not None:
         start, so_far = day_start(before["from"]), parse_amount(before["exact"])
-    end = months_after(start, commitment.months)
+    end = periods_after(start, commitment.months, contract.anchor_day)
     return Committed(commitment, start, end, so_far + counted, ends=end <= agreement.period.end)
+
+
+def term_start(contracts: Sequence[Contract], at: str) -> str | None:
+    """When the term that runs at the canonical time `at` began, from all contract versions in order; None where the
+    version in force then has no commitment by term. Versions that restate a commitment go on with its term."""
+    begun = [contract for contract in contracts if day_start(contract.effective_from) <= at]
+    commitment = begun[-1].commitment if begun else None
+    if commitment is None or commitment.months is None:
+        return None
+    start = ""
+    for contract in reversed(begun):
+        if contract.commitment != commitment:
+            break
+        start = day_start(contract.effective_from)
+    while (end := periods_after(start, commitment.months, begun[-1].anchor_day)) <= at:
+        start = end
+    return start
 
 
 def carried_on(committed: Committed) -> dict[str, str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lambdas.billing.commitments import term_start
 from lambdas.billing.documents import Contract
 from lambdas.billing.errors import DocumentRefused
-from lambdas.billing.periods import account_period, month_of
+from lambdas.billing.periods import account_period, month_of, periods_after
 from lambdas.billing.plans import Plan
 from lambdas.billing.times import day_start
 
@@ -19,8 +20,10 @@ def check_contract(
     The first may begin on any day, also a past one. A later one begins on any UTC day after `now` and after the one
     before it, and keeps entity, currency and anchor day: an account's invoices are of one series, one currency and one
     row of periods. `plan` is the plan it names and `plan_before` that of the version before it; where they define the
-    primary meter differently, it begins with a billing period (R8). Raises DocumentRefused.
+    primary meter differently, it begins with a billing period (R8). A commitment by term begins with a billing period
+    and stands until its end. Raises DocumentRefused.
     """
+    _check_term(new, earlier)
     if not earlier:
         if new.version != 1:
             raise DocumentRefused("version", new.version, "the first contract version of a customer is 1")
@@ -51,6 +54,25 @@ def check_contract(
             f"counts {plan_before.primary_meter}, so it begins with a billing period, such as {period.end[:10]}"
         )
         raise DocumentRefused("effective_from", new.effective_from, remedy)
+
+
+def _check_term(new: Contract, earlier: Sequence[Contract]) -> None:
+    """A commitment by term begins with a billing period, and stands until its term ends: what counts to it is added up
+    invoice by invoice."""
+    begin = day_start(new.effective_from)
+    before = earlier[-1].commitment if earlier else None
+    if new.commitment == before:
+        return
+    period = account_period(month_of(begin, new.anchor_day), new.anchor_day)
+    if new.commitment is not None and new.commitment.months is not None and begin != period.start:
+        remedy = f"a commitment by term begins with a billing period, such as {period.end[:10]}"
+        raise DocumentRefused("effective_from", new.effective_from, remedy)
+    if before is not None and before.months is not None:
+        term = term_start(earlier, begin)
+        if term != begin:
+            ends = periods_after(term or begin, before.months, new.anchor_day)
+            remedy = f"the commitment stands until {ends[:10]}; restate it, or begin then"
+            raise DocumentRefused("commitment", "another commitment", remedy)
 
 
 def _same_meter(plan: Plan, other: Plan) -> bool:

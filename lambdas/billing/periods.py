@@ -50,12 +50,12 @@ def period_before(period: Period, anchor_day: int) -> Period:
     return account_period(month_before(period.name), anchor_day)
 
 
-def months_after(start: str, months: int) -> str:
-    """The day start `months` calendar months after one, clamped: 31 Jan and one month -> 28 Feb."""
+def periods_after(start: str, months: int, anchor_day: int) -> str:
+    """The change of period that comes `months` periods after another one. Anchor 31: 28 Feb and one month -> 31 Mar."""
     month = start[:7]
     for _ in range(months):
         month = month_after(month)
-    return _change(month, int(start[8:10]))
+    return _change(month, anchor_day)
 
 
 def day_count(start: str, end: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from lambdas.billing.commitments import term_start
 from lambdas.billing.documents import Contract
 from lambdas.billing.errors import EarlierPeriodOpen
 from lambdas.billing.periods import month_of
@@ -52,7 +53,12 @@ def carried_forward(
         )
     if all(day_start(version.effective_from) == period.end for version in carrying):
         return None
-    return _last_invoice(customer, period.name, first, billing=billing, evidence=evidence)
+    carried = _last_invoice(customer, period.name, first, billing=billing, evidence=evidence)
+    term = term_start(contracts, period.start)
+    if term is not None and term < period.start and (carried is None or carried["committed"] is None):
+        nothing = {"invoice": "", "hash": "", "advance": []}  # months without an invoice counted nothing
+        return {**(carried or nothing), "committed": {"from": term[:10], "exact": "0"}}
+    return carried
 
 
 def later_account(customer: str, month: str, entity: str, billing: Billing) -> str | None:

@@ -17,6 +17,7 @@ from lambdas.billing.periods import (
     month_of,
     next_period,
     period_before,
+    periods_after,
     prorate_amount,
     prorate_units,
 )
@@ -190,3 +191,16 @@ def test_a_stretch_of_any_length_includes_its_share_and_less_than_a_unit_more(of
     for days in range(1, of):
         included = prorate_units([(10_000_000, days)], of)
         assert (included - 1) * of < 10_000_000 * days <= included * of
+
+
+@pytest.mark.parametrize(
+    ("start", "months", "anchor_day", "end"),
+    [
+        ("2026-11-01", 3, 1, "2027-02-01"),
+        ("2027-02-28", 1, 31, "2027-03-31"),  # periods go on from the anchor day, not from the short month
+        ("2027-01-31", 1, 31, "2027-02-28"),
+        ("2027-01-31", 12, 31, "2028-01-31"),
+    ],
+)
+def test_terms_end_with_periods(start: str, months: int, anchor_day: int, end: str) -> None:
+    assert periods_after(f"{start}T00:00:00.000000Z", months, anchor_day) == f"{end}T00:00:00.000000Z"

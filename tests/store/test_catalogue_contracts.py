@@ -125,3 +125,48 @@ def test_a_primary_meter_is_what_it_counts_and_not_its_name(plan: Plan, before: 
     else:
         with pytest.raises(DocumentRefused, match="such as 2027-01-01"):
             check(contract(2, "2026-12-02"), earlier, plan=plan, before=before)
+
+
+def term(version: int, day: str, amount: str | None = "300", **change: Any) -> Contract:
+    """A contract version that commits to an amount in three months; to nothing for None."""
+    commitment = {} if amount is None else {"commitment": {"amount": amount, "counting": "term", "months": 3}}
+    return contract(version, day, **commitment, **change)
+
+
+@pytest.mark.parametrize(
+    ("new", "refused"),
+    [
+        (term(2, "2026-12-15"), None),  # restated: the term goes on
+        (term(2, "2026-12-01", "400"), "the commitment stands until 2027-01-01"),
+        (term(2, "2026-12-31", None), "the commitment stands until 2027-01-01"),
+        (term(2, "2027-01-01", None), None),
+        (term(2, "2027-01-01", "400"), None),
+        (term(2, "2027-01-02", "400"), "begins with a billing period, such as 2027-02-01"),
+        (term(2, "2027-01-02", None), "the commitment stands until 2027-04-01"),
+        (term(2, "2027-03-31", None), "the commitment stands until 2027-04-01"),
+        (term(2, "2027-04-01", None), None),
+    ],
+)
+def test_a_commitment_by_term_stands_until_its_end(new: Contract, refused: str | None) -> None:
+    earlier = [term(1, "2026-10-01")]
+    if refused is None:
+        check_again(new, earlier)
+    else:
+        with pytest.raises(DocumentRefused, match=refused):
+            check(new, earlier)
+
+
+@pytest.mark.parametrize(
+    ("anchor_day", "begins", "day"), [(1, "2026-10-01", "2026-10-02"), (31, "2027-02-28", "2027-02-27")]
+)
+def test_a_commitment_by_term_begins_with_a_period(anchor_day: int, begins: str, day: str) -> None:
+    check_again(term(1, begins, anchor_day=anchor_day), [])
+    with pytest.raises(DocumentRefused, match="begins with a billing period"):
+        check(term(1, day, anchor_day=anchor_day), [])
+
+
+def check_again(new: Contract, earlier: Sequence[Contract]) -> None:
+    """Taken, and taken for the reason tested: the same version one number further is refused."""
+    check(new, earlier)
+    with pytest.raises(DocumentRefused, match="version"):
+        check(new._replace(version=new.version + 1), earlier)
