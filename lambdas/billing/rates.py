@@ -96,13 +96,21 @@ def fx_at(versions: Iterable[RateCardVersion], foreign: str, time: str) -> Dated
     return max(quoted)[2] if quoted else None
 
 
-def check_publication(new: RateCardVersion, published: Sequence[RateCardVersion], *, now: str, open_since: str) -> None:
+def check_publication(
+    new: RateCardVersion,
+    published: Sequence[RateCardVersion],
+    *,
+    now: str,
+    open_since: str,
+    first_since: str | None = None,
+) -> None:
     """Refuse a version that would change what was in force.
 
     A version may begin in the future freely. It may begin in the past (`now` is the canonical time of publication)
     only to give a first price, or to supersede a version that was always wrong: then it begins on the same day and
     lists only what that version lists. Nothing may begin before `open_since`, the start of the oldest period that is
-    not billed yet. Raises DocumentRefused or RatesOverlap.
+    not billed yet, and a first price not before `first_since`: where accounts have anchor days, the start of the oldest
+    period of any of them. Raises DocumentRefused or RatesOverlap.
     """
     if published and new.version != published[-1].version + 1:
         raise DocumentRefused("version", new.version, f"the next version of this card is {published[-1].version + 1}")
@@ -117,11 +125,10 @@ def check_publication(new: RateCardVersion, published: Sequence[RateCardVersion]
     _check_fx(new, published, now)
     if start > now:
         return
-    if published and start < open_since:
+    since = open_since if new.supersedes is not None or first_since is None else first_since
+    if published and start < since:
         raise RatesOverlap(
-            "effective_from",
-            new.effective_from,
-            f"that period is billed; prices can begin at {open_since[:10]} or later",
+            "effective_from", new.effective_from, f"that period is billed; prices can begin at {since[:10]} or later"
         )
     if new.supersedes is not None:
         return

@@ -145,8 +145,10 @@ class Catalogue:
             same = published[new.version - 1]
             return _repeated(name, StoredDocument(same.document, same.hash, same.published_at), document)
         earlier = [item.version for item in published]
-        open_since = periods.open_since(self._listed(f"CARDUSERS#{card}")) if earlier else NEVER
-        check_publication(new, earlier, now=now, open_since=open_since)
+        users = self._listed(f"CARDUSERS#{card}")
+        since = periods.open_since(users) if earlier else NEVER
+        anchored = [periods.open_since(users, int(day)) for day in self._listed(f"CARDANCHORS#{card}")]
+        check_publication(new, earlier, now=now, open_since=since, first_since=min([since, *anchored]))
         return self._create_version(name, f"CARD#{card}", "V", new.version, document, now=now, published_at=now)
 
     def agree_contract(self, document: Any, *, now: str) -> Saved:
@@ -166,6 +168,7 @@ class Catalogue:
         priced = [version for card in pricing if card is not None for version in cards[card]]
         lint = lint_agreement(plan, new, priced, cards.get(new.cost_card or "", ()))
         entries = [(f"CARDUSERS#{card}", new.entity) for card in new.cards]
+        entries += [(f"CARDANCHORS#{card}", f"{new.anchor_day:02d}") for card in new.cards if new.anchor_day > 1]
         entries += [(f"ACCOUNTS#{new.entity}", new.customer)] if new.version == 1 else []
         return self._create_version(
             name, pk, "CONTRACT", new.version, document, now=now, entries=entries, lint=_shown_lint(lint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from lambdas.billing.times import month_period
+from lambdas.billing.periods import account_period
 from lambdas.store.billing_items import RUN_LIST, SEALED, run_key
 from lambdas.store.items import from_item, to_item
 from lambdas.store.table import Table
@@ -22,23 +22,21 @@ class SealedPeriods:
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._table = Table(client, table)
 
-    def open_since(self, entities: Collection[str]) -> str:
+    def open_since(self, entities: Collection[str], anchor_day: int = 1) -> str:
         """The start of the oldest period that is not billed yet: the first instant after the latest period that a final
         run of one of these entities has sealed, or the start of an older one whose run is not sealed (its parked
         accounts wait for prices). NEVER without a sealed run.
 
-        By calendar month also where accounts have an anchor day: their period ends in the run's month, so what a sealed
-        run has billed of them ends before the instant answered here. The days after it wait for the next run, and for
-        them a price comes too late where it is published after this month is sealed: other accounts are billed for
-        those days, at the prices of the same card. A fee in advance was billed for a period after that instant: it
-        stays at the price that its invoice names."""
+        Periods are calendar months, or those of an anchor day: they end in the run's month, so such accounts have days
+        that are not billed while others have. A fee in advance was billed for a period after that instant: it stays at
+        the price that its invoice names."""
         sealed, waiting = [], []
         request = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": to_item({":pk": RUN_LIST})}
         for entry in self._table.query(request):
             run_id = entry["sk"]["S"]
             entity, name, mode = run_id.rsplit(".", 2)
             if entity in entities and mode == "final":
-                period = month_period(name)
+                period = account_period(name, anchor_day)
                 run = from_item(self._table.get(run_key(run_id)) or {})
                 if run.get("status") == SEALED:
                     sealed.append(period.end)

@@ -6,11 +6,11 @@ import pytest
 
 from lambdas.billing.commitments import term_start
 from lambdas.billing.documents import Contract, read_contract
-from tests.billing.account import contract
+from tests.billing.account import Json, contract
 
 
 def version(number: int, day: str, amount: str | None) -> Contract:
-    terms = {} if amount is None else {"commitment": {"amount": amount, "counting": "term", "months": 3}}
+    terms: Json = {} if amount is None else {"commitment": {"amount": amount, "counting": "term", "months": 3}}
     return read_contract(contract("tokens", day, number, **terms))
 
 
@@ -43,5 +43,5 @@ def test_a_term_runs_from_the_version_that_states_it_and_again_from_its_end(day:
 
 
 def test_a_commitment_by_the_period_has_no_term() -> None:
-    terms = {"commitment": {"amount": "300", "counting": "period"}}
+    terms: Json = {"commitment": {"amount": "300", "counting": "period"}}
     assert term_start([read_contract(contract("tokens", "2026-10-01", **terms))], "2026-11-01T00:00:00.000000Z") is None

@@ -81,3 +81,18 @@ def test_versions_are_numbered_without_gap_and_keep_their_currency() -> None:
             publish(version(number, "2026-12-01"), version(1, "2026-01-01"))
     with pytest.raises(DocumentRefused, match="this card is in USD"):
         publish(version(2, "2026-12-01", currency="EUR"), version(1, "2026-01-01"))
+
+
+@pytest.mark.parametrize(("day", "taken"), [("2026-10-14", False), ("2026-10-15", True), ("2026-11-01", True)])
+def test_a_first_price_may_begin_where_an_account_with_an_anchor_day_is_not_billed(day: str, taken: bool) -> None:
+    first = version(2, day, "reasoning")
+    since = {"open_since": OPEN_SINCE, "first_since": "2026-10-15T00:00:00.000000Z"}
+    if taken:
+        check_publication(first, [version(1, "2026-01-01")], now=NOW, **since)
+        with pytest.raises(RatesOverlap, match="supersedes 2"):
+            check_publication(
+                version(3, "2026-11-02", "reasoning"), [version(1, "2026-01-01"), first], now=NOW, **since
+            )
+    else:
+        with pytest.raises(RatesOverlap, match="2026-10-15 or later"):
+            check_publication(first, [version(1, "2026-01-01")], now=NOW, **since)

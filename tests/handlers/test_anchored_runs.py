@@ -25,7 +25,7 @@ from tests.handlers.months import (
     step_open,
     use,
 )
-from tests.store.catalogue_documents import PLAN, card
+from tests.store.catalogue_documents import PLAN, card, rate
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -215,3 +215,15 @@ def test_a_first_fee_that_came_too_late_for_its_run_is_on_the_first_invoice_of_t
     assert bill("2026-12")["status"] == "sealed"
 
     assert invoice_of("acme", "bp-us.2026-12.final")["net_exact"] == "60"  # December's fee and January's
+
+
+def test_usage_after_an_anchor_day_is_given_its_first_price_though_the_month_is_sealed() -> None:
+    set_up()
+    customer("acme", "2026-10-01", anchor_day=15)
+    use("acme", "new", "2026-11-20T10:00:00Z", reasoning=1_000_000)
+    assert bill("2026-11")["status"] == "sealed"
+    publish(card(2, "2026-11-20", rate("reasoning", "10.00")), now="2026-12-10T00:00:00.000000Z")
+
+    assert bill("2026-12")["status"] == "sealed"
+
+    assert invoice_of("acme", DECEMBER)["net_exact"] == "10"
