@@ -1,27 +1,30 @@
-"""Billproof offline: check a bundle, explain a line, trace an event. `python -m lambdas.cli verify bundle.zip`.
+"""Billproof offline: check a bundle, explain a line, trace an event, rate usage in files.
 
-Needs Python and `lambdas.billing` only. Exit code 0: as it should be; 1: a difference, named, or nothing found;
-2: the file is no bundle, or the command is wrong.
+`python -m lambdas.cli verify bundle.zip`. Needs Python and `lambdas.billing` only. Exit code 0: as it should be; 1: a
+difference, named, nothing found, or usage that is not billed; 2: a file cannot be used, or the command is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from lambdas import cli_rate
 from lambdas.billing.archive import Archive
 from lambdas.billing.bundle import DOES_NOT_PROVE, PROVES, block_names
 from lambdas.billing.errors import BillingError, NotABundle
 from lambdas.billing.explain import explain_charges, explain_exclusion, explain_line, explain_posting
 from lambdas.billing.verify import Facts, open_bundle, read_document, verify_bundle
+from lambdas.cli_text import listed, printable
 
 NOT_SIGNED = "signature not checked: this release has no signature yet"
-OK, DIFFERENT, NO_BUNDLE = 0, 1, 2
+OK, DIFFERENT, UNUSABLE = 0, 1, 2
 _Value = TypeVar("_Value")
 
 
@@ -29,16 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options().parse_args(arguments)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have the letters
+    about = options.bundle if "bundle" in options else "rate"
     try:
         return int(options.run(options))
     except NotABundle as error:
-        print(f"{options.bundle}: no bundle. {error.value}; {error.remedy}")
-        return NO_BUNDLE
+        print(f"{about}: no bundle. {error.value}; {error.remedy}")
+        return UNUSABLE
+    except cli_rate.Unusable as error:
+        print(printable(str(error)))
+        return UNUSABLE
     except OSError as error:
-        print(f"{options.bundle}: cannot be read. {error.strerror or error}")
-        return NO_BUNDLE
+        print(f"{about}: cannot be read. {error.strerror or error}")
+        return UNUSABLE
     except BillingError as error:
-        print(f"{options.bundle}: {error}")
+        print(f"{about}: {error}")
         return DIFFERENT
 
 
@@ -68,7 +75,7 @@ def explain(options: argparse.Namespace) -> int:
     with options.bundle.open("rb") as file:
         _, invoice = read_document(_opened(file), "invoice.json")
     line = _read(lambda: explain_line(invoice, options.line))
-    print(json.dumps(line, indent=2) if options.json else _printable(line["text"]))
+    print(json.dumps(line, indent=2) if options.json else printable(line["text"]))
     return OK
 
 
@@ -81,6 +88,14 @@ def trace(options: argparse.Namespace) -> int:
         return DIFFERENT
     print(json.dumps(found, indent=2) if options.json else _trace_in_words(found))
     return OK
+
+
+def rate(options: argparse.Namespace) -> int:
+    """Usage in a file, priced by a plan and rate cards in files: charges, lines and invoice."""
+    answer = cli_rate.answer(options)
+    for text in answer.text:
+        print(text)
+    return answer.code
 
 
 def trace_event(archive: Archive, source: str, event_id: str) -> dict[str, Any] | None:
@@ -151,9 +166,9 @@ Computed again and found equal to the last digit:
   Merkle root  {facts.merkle_root}
   manifest     SHA-256 {facts.manifest_sha256}
 This proves:
-{_list(PROVES)}
+{listed(PROVES)}
 It does not prove:
-{_list(DOES_NOT_PROVE)}
+{listed(DOES_NOT_PROVE)}
 {NOT_SIGNED}"""
 
 
@@ -176,26 +191,19 @@ def _trace_in_words(found: dict[str, Any]) -> str:
         for leg in posting["postings"]:
             text.append(f"Journal {posting['transaction']}: {leg['amount']} from {leg['from']} to {leg['to']}")
     text.append("Read from the bundle as it stands; `verify` proves it.")
-    return "\n".join(map(_printable, text))
-
-
-def _printable(text: str) -> str:
-    """One line without control characters: what a bundle says must not steer a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def _list(texts: Sequence[str]) -> str:
-    return "\n".join(f"  - {text}" for text in texts)
+    return "\n".join(map(printable, text))
 
 
 def _options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lambdas.cli", description="Check a Billproof bundle, offline.")
+    parser = argparse.ArgumentParser(
+        prog="python -m lambdas.cli", description="Check a Billproof bundle, or rate usage in files, offline."
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
+    cli_rate.add_options(_command(commands, rate))
     for run in (verify, explain, trace):
-        command = commands.add_parser(run.__name__, help=run.__doc__)
+        command = _command(commands, run)
         command.add_argument("bundle", type=Path, help="the zip file of an invoice")
         command.add_argument("--json", action="store_true", help="print values instead of words")
-        command.set_defaults(run=run)
         if run is explain:
             command.add_argument("--line", type=int, required=True, help="number of the line, from 1")
         if run is trace:
@@ -204,5 +212,13 @@ def _options() -> argparse.ArgumentParser:
     return parser
 
 
+def _command(commands: Any, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(run.__name__, help=run.__doc__)
+    command.set_defaults(run=run)
+    return command
+
+
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as `head` may stop before the end
     sys.exit(main())
