@@ -71,6 +71,9 @@ def _subject(line: Mapping[str, Any], invoice: Mapping[str, Any]) -> str:
             f"{line['service_from']} until {line['service_to']} (that day not "
             f"included), at the price of rate version {line['rate_version']}"
         )
+    if line["source"] == "credit":
+        what = "takes off" if line["exact"].startswith("-") else "leaves to the next invoice"
+        return f"{what} a credit ({line['cause']})"
     if line["source"] != "usage":
         what = "takes off" if line["exact"].startswith("-") else "adds"
         return f"{what} what contract version {line['contract_version']} says ({line['cause']})"

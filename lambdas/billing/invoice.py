@@ -217,10 +217,11 @@ def _carrying(carried: Mapping[str, Any] | None, settlement: Settlement) -> dict
             {"charge": item.charge, "invoice": item.invoice, "exact": format_amount(item.amount)}
             for item in settlement.recognised
         ]
-    if settlement.advance or settlement.committed is not None:
+    if settlement.advance or settlement.committed is not None or settlement.credit:
         committed = settlement.committed
         found["carried_forward"] = {
             "advance": settlement.advance,
             "committed": None if committed is None else carried_on(committed),
+            "credit": format_amount(settlement.credit),
         }
     return found

@@ -22,6 +22,7 @@ from lambdas.billing.terms import Discount
 
 USAGE = "usage"
 FEE = "fee"
+CREDIT = "credit"
 
 
 class Line(NamedTuple):
@@ -47,12 +48,14 @@ class Line(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """The lines of an invoice in legal order, and what it tells the next one and the journal."""
+    """The lines of an invoice in legal order, and what it tells the next one and the journal. `credit` in 10**-18 is
+    what this invoice owes the customer and the next one takes off."""
 
     lines: tuple[Line, ...]
     advance: list[dict[str, Any]]
     recognised: list[Recognised]
     committed: Committed | None
+    credit: int
 
 
 def settle(agreement: Agreement, totals: Totals, carried: Mapping[str, Any] | None) -> Settlement:
@@ -71,7 +74,11 @@ def settle(agreement: Agreement, totals: Totals, carried: Mapping[str, Any] | No
     committed = committed_of(agreement, counted, carried)
     missing = true_up(agreement, counted, committed)
     raised = [] if missing is None else [_true_up_line(missing.amount, missing.arithmetic, agreement)]
-    return Settlement((*lines, *percent, *fixed, *raised), advance_of(fees), recognised_of(fees, carried), committed)
+    lines = [*lines, *percent, *fixed, *raised]
+    credits = _credit_lines(lines, agreement, carried)
+    credit = sum(line.amount for line in credits if line.amount > 0)
+    recognised = recognised_of(fees, carried)
+    return Settlement((*lines, *credits), advance_of(fees), recognised, committed, credit)
 
 
 def _charge_order(agreement: Agreement) -> dict[str, int]:
@@ -207,6 +214,25 @@ def _discount_line(discount: Discount, stretch: Stretch, amount: int, cause: str
     version = stretch.contract.version
     key = f"{discount.id}|discount|contract@{version}"
     return Line(key, "discount", discount.id, "contra_revenue:discount", version, -amount, cause, arithmetic)
+
+
+def _credit_lines(lines: Sequence[Line], agreement: Agreement, carried: Mapping[str, Any] | None) -> list[Line]:
+    """An invoice is never negative: fees that go back beyond what is charged are taken off the next one."""
+    version = agreement.last.contract.version
+
+    def line(key: str, amount: int, cause: str, arithmetic: str) -> Line:
+        return Line(f"credit|{key}", CREDIT, CREDIT, "deferred:credit", version, amount, cause, arithmetic)
+
+    found = []
+    before = parse_amount((carried or {}).get("credit", "0"))
+    if before and carried is not None:
+        cause = f"fees that invoice {carried['invoice']} gave back and did not take off"
+        found.append(line(f"from {carried['invoice']}", -before, cause, f"{format_amount(before)} off"))
+    left = sum(one.amount for one in (*lines, *found))
+    if left < 0:
+        arithmetic = f"0 less {format_amount(left)} = {format_amount(-left)}"
+        found.append(line("to the next invoice", -left, "what goes back is more than is charged here", arithmetic))
+    return found
 
 
 def _true_up_line(amount: int, arithmetic: str, agreement: Agreement) -> Line:

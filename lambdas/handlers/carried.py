@@ -7,7 +7,6 @@ other (decision 0065). Where something is carried, months are billed in order, e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
 from typing import Any
 
 from lambdas.billing.commitments import term_start
@@ -35,8 +34,8 @@ def carried_forward(
     """Number, hash and `carried_forward` of the account's last invoice before `period`; None where there is none, or
     where nothing can be carried (then nothing is read).
 
-    `contracts` are all versions of the customer, oldest first; `plans` has, as `plan@version`, the plan of each that is
-    in force in the period or at its end. Raises EarlierPeriodOpen where an earlier month must be billed first, or a
+    `contracts` are all versions of the customer, oldest first; `plans` has, as `plan@version`, the plan of each that
+    begins by the period's end. Raises EarlierPeriodOpen where an earlier month must be billed first, or a
     later one has been: then this invoice and that one would both bill the same fee.
     """
     carrying = _carrying(period, contracts, plans)
@@ -56,7 +55,7 @@ def carried_forward(
     carried = _last_invoice(customer, period.name, first, billing=billing, evidence=evidence)
     term = term_start(contracts, period.start)
     if term is not None and term < period.start and (carried is None or carried["committed"] is None):
-        nothing = {"invoice": "", "hash": "", "advance": []}  # months without an invoice counted nothing
+        nothing = {"invoice": "", "hash": "", "advance": [], "credit": "0"}  # months without an invoice counted nothing
         return {**(carried or nothing), "committed": {"from": term[:10], "exact": "0"}}
     return carried
 
@@ -79,17 +78,15 @@ def final_run(entity: str, month: str) -> str:
 
 
 def _carrying(period: Period, contracts: Sequence[Contract], plans: Mapping[str, Plan]) -> list[Contract]:
-    """Versions with a commitment over a term, whose counting may go on after them; and those in force in the period or
-    at its end with a fee in advance. One that ended before has no fee in this period: the invoice before this one
-    billed that of the version in force where this period begins."""
+    """Versions with a commitment over a term, or a fee in advance, also ended ones: what they count, or give back, may
+    go on after them."""
     began = [version for version in contracts if day_start(version.effective_from) <= period.end]
-    carrying = []
-    for version, after in zip_longest(began, began[1:]):
-        term = version.commitment is not None and version.commitment.months is not None
-        ended = after is not None and day_start(after.effective_from) <= period.start
-        if term or (not ended and plans[f"{version.plan}@{version.plan_version}"].in_advance):
-            carrying.append(version)
-    return carrying
+    return [
+        version
+        for version in began
+        if (version.commitment is not None and version.commitment.months is not None)
+        or plans[f"{version.plan}@{version.plan_version}"].in_advance
+    ]
 
 
 def _last_invoice(
@@ -111,7 +108,7 @@ def _last_invoice(
         elif account.status != EMPTY:
             invoice = billing.invoice(account.number)
             document = read_invoice(evidence, invoice)
-            carried = document.get("carried_forward", {"advance": [], "committed": None})
+            carried = document.get("carried_forward", {"advance": [], "committed": None, "credit": "0"})
             return {"invoice": invoice.number, "hash": invoice.document_hash, **carried}
     if still_open is not None:
         raise EarlierPeriodOpen(

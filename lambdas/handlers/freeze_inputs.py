@@ -7,11 +7,12 @@ reads only that. What is not in the list is late. Asked again, the step answers 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby, zip_longest
 from typing import Any
 
+from lambdas.billing.documents import Contract
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.periods import account_period
 from lambdas.billing.plans import read_plan
@@ -57,7 +58,7 @@ def freeze_inputs(
             agreed = agreed_with(catalogue, customer)
             period = account_period(month, agreed[0].contract.anchor_day)
             documents = documents_in_force(catalogue, customer, month, now)
-            carried = _carried(customer, period, agreed, documents["plans"], billing, evidence)
+            carried = _carried(customer, period, catalogue=catalogue, billing=billing, evidence=evidence)
             earlier = _earlier_freeze(evidence, account)
             inputs = earlier or _read_usage(usage, customer, period, now, shard_events)
             kept = {name: inputs[name] for name in ("cutoff", "segments", "events", "shards")}
@@ -85,7 +86,10 @@ def agreed_with(catalogue: Catalogue, customer: str) -> list[ContractVersion]:
 def documents_in_force(catalogue: Catalogue, customer: str, month: str, now: str) -> dict[str, Any]:
     """Entity, customer, the contract versions and plans of an account's period, and every rate card version that can
     price it, as published by `now`; where fees are billed in advance, also those that begin with the next period.
-    Raises NotFound where no contract is in force."""
+
+    `costs` are versions of cards that the contracts name and no charge is priced from: what the seller watches margins
+    with. They are no input of the invoice, so they are in no bundle. Raises NotFound where no contract is in force.
+    """
     agreed = agreed_with(catalogue, customer)
     period = account_period(month, agreed[0].contract.anchor_day)
     plans = _plans(catalogue, _in_force(agreed, period.start[:10], period.end[:10]))
@@ -95,17 +99,34 @@ def documents_in_force(catalogue: Catalogue, customer: str, month: str, now: str
     if not in_force:
         raise NotFound("contract in force for customer", customer)
     contracts = [version.contract for version in in_force]
+    plans = _plans(catalogue, in_force)
+    pricing = {card for contract in contracts for card in _pricing_cards(contract, plans)}
+    watching = {card for contract in contracts for card in contract.cards} - pricing
     return {
         "entity": catalogue.entity(contracts[-1].entity).document,
         "customer_document": catalogue.customer(customer).document,
         "contracts": [version.document for version in in_force],
-        "plans": _plans(catalogue, in_force),
-        "rates": {
-            f"{card}@{published.version.version}": published.document
-            for card in sorted({card for contract in contracts for card in contract.cards})
-            for published in catalogue.rate_card(card)
-            if published.version.effective_from <= last_day and published.published_at <= now
-        },
+        "plans": plans,
+        "rates": _published(catalogue, pricing, last_day, now),
+        "costs": _published(catalogue, watching, last_day, now),
+    }
+
+
+def _pricing_cards(contract: Contract, plans: Mapping[str, Any]) -> list[str]:
+    """Cards that charges are priced from: the provider's cost and exchange rates only where cost is passed through."""
+    plan = read_plan(plans[f"{contract.plan}@{contract.plan_version}"])
+    if any(charge.prices == "cost" for charge in plan.charges):
+        return list(contract.cards)
+    return [card for card in (contract.rate_card, contract.override_card) if card is not None]
+
+
+def _published(catalogue: Catalogue, cards: Iterable[str], last_day: str, now: str) -> dict[str, Any]:
+    """Versions that were published by `now` and begin by `last_day`, as `card@version`."""
+    return {
+        f"{card}@{published.version.version}": published.document
+        for card in sorted(cards)
+        for published in catalogue.rate_card(card)
+        if published.version.effective_from <= last_day and published.published_at <= now
     }
 
 
@@ -129,17 +150,14 @@ def _plans(catalogue: Catalogue, versions: Sequence[ContractVersion]) -> dict[st
 
 
 def _carried(
-    customer: str,
-    period: Period,
-    agreed: Sequence[ContractVersion],
-    plans: Mapping[str, Any],
-    billing: Billing,
-    evidence: Evidence,
+    customer: str, period: Period, *, catalogue: Catalogue, billing: Billing, evidence: Evidence
 ) -> dict[str, Any] | None:
     """What the account's previous invoice says that this one must know."""
+    agreed = agreed_with(catalogue, customer)
+    begun = [version for version in agreed if version.contract.effective_from <= period.end[:10]]
+    plans = {name: read_plan(document) for name, document in _plans(catalogue, begun).items()}
     contracts = [version.contract for version in agreed]
-    known = {name: read_plan(document) for name, document in plans.items()}
-    return carried_forward(customer, period, contracts, known, billing=billing, evidence=evidence)
+    return carried_forward(customer, period, contracts, plans, billing=billing, evidence=evidence)
 
 
 def _earlier_freeze(evidence: Evidence, account: Account) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lambdas.billing.explain import explain_line
 from lambdas.billing.journal import balances, invoice_transaction, postings_of
 from lambdas.billing.money import ONE, format_amount, parse_amount
 from tests.billing.account import (
@@ -261,3 +262,42 @@ def test_example_8_yen_anchor_day_stub_and_pass_through_with_exchange_rate() -> 
     assert (passed["fx"]["rate"], passed["fx"]["source"], passed["fx"]["rate_version"]) == (
         "151.3275", "fx-2027-02-09", "fx@1",
     )  # fmt: skip
+
+
+def test_what_goes_back_beyond_the_charges_is_taken_off_the_next_invoice_and_no_invoice_is_negative() -> None:
+    big = plan("big", [
+        {"id": "big-base", "kind": "flat", "timing": "advance"},
+        {"id": "big", "meter": "input", "kind": "per_unit", "prices": "charge"},
+    ])  # fmt: skip
+    small = plan("small", [{"id": "small", "meter": "input", "kind": "per_unit", "prices": "charge"}])
+    rates = card(1, "2026-10-01", price("big-base", "300.00", per=1), price("big", "2.00"), price("small", "1.00"))
+    contracts = [contract("big", "2026-11-01"), contract("small", "2026-11-11", 2)]
+    october = invoiced(agreed("2026-10", contracts[:1], [big], rates), [])
+    november = invoiced(
+        agreed("2026-11", contracts, [big, small], rates),
+        [used("2026-11-20", input=20 * M)],
+        carried=carried_from(october),
+    )
+    assert [line[:2] for line in shown(november)] == [
+        ("big-base", "-200"),  # 300.00 x 20/30 back
+        ("small", "20"),
+        ("credit", "180"),
+    ]
+    assert november["total"] == "0.00"
+    assert november["carried_forward"]["credit"] == "180"
+    sums = legs(november)
+    assert (sums["deferred:credit"], sums["deferred:big-base"], sums["revenue:big-base"]) == ("-180", "300", "-100")
+
+    december = invoiced(
+        agreed("2026-12", contracts[1:], [small], rates), [used("2026-12-20", input=100 * M)],
+        carried=carried_from(november),
+    )  # fmt: skip
+    assert [line[:2] for line in shown(december)] == [("small", "100"), ("credit", "-180"), ("credit", "80")]
+    january = invoiced(
+        agreed("2027-01", contracts[1:], [small], rates), [used("2027-01-20", input=100 * M)],
+        carried=carried_from(december),
+    )  # fmt: skip
+    assert [line[:2] for line in shown(january)] == [("small", "100"), ("credit", "-80")]
+    assert january["total"] == "20.00"
+    assert "carried_forward" not in january
+    assert "takes off a credit (fees that invoice BP-2026-000001 gave back" in explain_line(january, 2)["text"]
