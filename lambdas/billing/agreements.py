@@ -57,6 +57,8 @@ class Agreement(NamedTuple):
     stretches: tuple[Stretch, ...]
     following: Stretch
     hashes: Hashes
+    starts: tuple[str, ...]
+    """When each stretch begins."""
 
     @property
     def days(self) -> int:
@@ -84,10 +86,9 @@ class Agreement(NamedTuple):
 
     def at(self, time: str) -> Pricing:
         """What prices an event of this canonical time; before the first contract, the pricing that excludes it."""
-        stretches = self.stretches
-        if len(stretches) < 2:
-            return self.all[0].pricing
-        return stretches[max(0, bisect_right([stretch.start for stretch in stretches], time) - 1)].pricing
+        if len(self.starts) < 2:
+            return self.last.pricing
+        return self.stretches[max(0, bisect_right(self.starts, time) - 1)].pricing
 
     def of_version(self, contract_version: int) -> Pricing | None:
         """The pricing of a contract version of this period."""
@@ -126,7 +127,8 @@ def compile_agreement(
         {name: content_hash(plans[name]) for name in plans},
         {name: content_hash(rate_cards[name]) for name in rate_cards},
     )
-    return Agreement(period, tuple(stretches), Stretch(after.start, after.end, ahead), hashes)
+    starts = tuple(stretch.start for stretch in stretches)
+    return Agreement(period, tuple(stretches), Stretch(after.start, after.end, ahead), hashes, starts)
 
 
 def _plan_of(contract: Contract, plans: Mapping[str, Plan]) -> Plan:

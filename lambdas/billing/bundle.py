@@ -40,6 +40,7 @@ DOES_NOT_PROVE = (
     "that the provider's token counts are true",
     "that every request is here: compare your own receipts (source and id) with the usage files",
     "that the contract is what you signed: compare the hash of your copy with the one above",
+    "what an earlier invoice handed on (`carried` in invoice.json): compare its hash with that invoice",
     "who made this bundle: this release has no signature yet",
 )
 
