@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from lambdas.billing.journal import balances, postings_of
+from lambdas.billing.money import format_amount
 from lambdas.billing.verify import Report, verify_bundle
 from local.aws import client
 from local.deployment import Deployment
@@ -16,6 +18,13 @@ from local.http_messages import Response
 
 Json = dict[str, Any]
 BATCH = "application/cloudevents-batch+json"
+PURE_TOKEN: Mapping[str, Any] = {
+    "version": 1,
+    "name": "Pay as you go",
+    "model": "pure_token",
+    "posture": "variable",
+    "volatility_bearer": "customer",
+}
 
 
 class House:
@@ -54,30 +63,32 @@ class House:
         assert answer["received"] == len(events) == sum(answer[name] for name in decided)
         return answer
 
-    def set_up(self, name: str, customers: Sequence[str], start: str, rates: Sequence[Json], **terms: Any) -> None:
+    def set_up(
+        self,
+        name: str,
+        customers: Sequence[str],
+        start: str,
+        rates: Sequence[Json],
+        *,
+        plan: Mapping[str, Any] = PURE_TOKEN,
+        **terms: Any,
+    ) -> None:
         """Entity, plan, rate card (first version from `start`) and a contract for each customer, all named `name`."""
         self.post(
             "/v1/entities",
             {"id": name, "name": name.title(), "address": "1 Pier", "country": "US", "invoice_prefix": name.upper()},
         )
-        self.post(
-            "/v1/plans",
-            {
-                "id": name,
-                "version": 1,
-                "name": "Pay as you go",
-                "model": "pure_token",
-                "posture": "variable",
-                "volatility_bearer": "customer",
-            },
-        )
+        self.post("/v1/plans", {**plan, "id": name})
         self.publish(name, 1, start, rates)
+        promised = {field: plan[field] for field in ("posture", "volatility_bearer")}
         for customer in customers:
             self.post("/v1/customers", {"id": customer, "name": customer.title()})
-            self.post("/v1/contracts", contract(name, customer, start, **terms))
+            self.post("/v1/contracts", contract(name, customer, start, **promised, **terms))
 
-    def publish(self, card: str, version: int, start: str, rates: Sequence[Json], status: int = 201) -> Json:
-        document = {"version": version, "currency": "USD", "effective_from": start, "rates": list(rates)}
+    def publish(
+        self, card: str, version: int, start: str, rates: Sequence[Json], status: int = 201, **more: Any
+    ) -> Json:
+        document = {"version": version, "currency": "USD", "effective_from": start, "rates": list(rates), **more}
         return self.post(f"/v1/rate-cards/{card}/versions", document, status)
 
     def key_of(self, customer: str) -> str:
@@ -92,11 +103,26 @@ class House:
         self.settle()
         return self.get(f"/v1/billing-runs/{answer.json()['run_id']}")
 
-    def invoices(self, entity: str, year: str) -> dict[str, Json]:
-        """Invoice documents of an entity and year by customer."""
+    def invoices(self, entity: str, year: str, period: str = "") -> dict[str, Json]:
+        """Invoice documents of an entity and year, or of one period of it, by customer."""
         found = self.get("/v1/invoices", entity=entity, year=year)["items"]
-        documents = [self.get(f"/v1/invoices/{item['number']}")["document"] for item in found]
+        documents = [
+            self.get(f"/v1/invoices/{item['number']}")["document"] for item in found if period in ("", item["period"])
+        ]
         return {document["customer"]["id"]: document for document in documents}
+
+    def ledger(self, document: Json) -> dict[str, str]:
+        """Net debit of every account in the journal transaction of an invoice, as the ledger table has it."""
+        dynamodb = client("dynamodb")
+        [table] = [name for name in dynamodb.list_tables()["TableNames"] if "ledger" in name.lower()]
+        key = {"pk": f"J#{document['entity']['id']}#{document['issued_at'][:7]}", "sk": f"invoice:{document['number']}"}
+        answer = dynamodb.get_item(TableName=table, Key={name: {"S": text} for name, text in key.items()})
+        legs = balances(postings_of(json.loads(answer["Item"]["body"]["S"])))
+        return {account: format_amount(amount) for account, amount in legs.items()}
+
+    def trace(self, customer: str, event_id: str) -> Json:
+        """Of an event sent by `event`."""
+        return self.get("/v1/trace/event", customer=customer, source="/gateway", id=event_id)
 
     def verify(self, number: str, folder: Path) -> Report:
         """Download a bundle by its link and verify it."""
@@ -142,7 +168,17 @@ def rate(model: str, token_class: str, price: str) -> Json:
     return {"provider": "openai", "model": model, "class": token_class, "price": price, "per": 1_000_000}
 
 
-def event(customer: str, event_id: str, time: str, *, model: str = "gpt-4o", **quantities: int) -> Json:
+def event(
+    customer: str,
+    event_id: str,
+    time: str,
+    *,
+    model: str = "gpt-4o",
+    provider: str = "openai",
+    data: Mapping[str, Any] | None = None,
+    **quantities: int,
+) -> Json:
+    """A usage event; `data` has what it holds beside provider, model and quantities."""
     return {
         "specversion": "1.0",
         "id": event_id,
@@ -150,7 +186,7 @@ def event(customer: str, event_id: str, time: str, *, model: str = "gpt-4o", **q
         "type": "llm.usage.v1",
         "subject": customer,
         "time": time,
-        "data": {"provider": "openai", "model": model, "quantities": quantities},
+        "data": {"provider": provider, "model": model, "quantities": quantities, **(data or {})},
     }
 
 
@@ -162,6 +198,11 @@ def line(document: Json, token_class: str, version: int = 1, model: str = "gpt-4
         if item["class"] == token_class and item["rate_version"].endswith(f"@{version}") and item["model"] == model
     ]
     return dict(found)
+
+
+def shown(document: Json, *members: str) -> list[tuple[Any, ...]]:
+    """These members of every line."""
+    return [tuple(item[name] for name in members) for item in document["lines"]]
 
 
 def _body(answer: Response, status: int) -> Json:
