@@ -90,7 +90,7 @@ def test_json_has_the_result_the_facts_and_the_limits(bundle: Path, capsys: pyte
         "18.0397145",
         {"before_activation": 3, "parked": 2},
     )
-    assert len(result["does_not_prove"]) == 4
+    assert len(result["does_not_prove"]) == 5
     files = {**unpacked(bundle.read_bytes()), "plans/tokens@1.json": b"{}"}
     bundle.write_bytes(packed(files))
     assert main(["verify", str(bundle), "--json"]) == 1
