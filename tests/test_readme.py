@@ -56,10 +56,13 @@ def test_make_run_once_bills_the_sample_month_and_its_bundles_answer_the_command
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "received 4,505: accepted 4,501, duplicate 1, conflict 1, rejected 2, not_stored 0" in done.stdout
     assert "parked 1 of the accepted" in done.stdout
-    assert done.stdout.count(": OK. Invoice DEMO-2026-") == 3
+    for customer in ("acme", "globex", "hooli", "initech", "umbrella"):
+        assert f" of {customer} for 2026-10 follows from its evidence" in done.stdout
+    assert " of globex for 2026-09 follows from its evidence" in done.stdout
+    assert done.stdout.count(": OK. Invoice DEMO-2026-") == 6
     shown = [command for command in commands() if command[:3] == ["python3", "-m", "lambdas.cli"]]
     assert {command[3] for command in shown} == {"verify", "explain", "trace"}
     for command in shown:
         answer = run(sys.executable, *command[1:])
         assert answer.returncode == 0, answer.stdout + answer.stderr
-        assert "standard@1" in answer.stdout, answer.stdout
+        assert "pay-as-you-go@1" in answer.stdout, answer.stdout
