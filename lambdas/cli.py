@@ -10,7 +10,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -20,6 +20,7 @@ from lambdas.billing.archive import Archive
 from lambdas.billing.bundle import DOES_NOT_PROVE, PROVES, block_names
 from lambdas.billing.errors import BillingError, NotABundle
 from lambdas.billing.explain import explain_charges, explain_exclusion, explain_line, explain_posting
+from lambdas.billing.lines import INCLUDED
 from lambdas.billing.verify import Facts, open_bundle, read_document, verify_bundle
 from lambdas.cli_text import listed, printable
 
@@ -86,7 +87,7 @@ def trace(options: argparse.Namespace) -> int:
     if found is None:
         print(f"No event with source {options.source} and id {options.id} in this bundle.")
         return DIFFERENT
-    print(json.dumps(found, indent=2) if options.json else _trace_in_words(found))
+    print(json.dumps(found, indent=2) if options.json else _read(lambda: _trace_in_words(found)))
     return OK
 
 
@@ -185,13 +186,33 @@ def _trace_in_words(found: dict[str, Any]) -> str:
         text.append("Rated: all its quantities are zero, so there is nothing to charge.")
     for charge in found["charges"]:
         text.append(f"Charge on line {charge['line']}: {charge['cause']}, {charge['arithmetic']}")
-        text.append(f"  rate version {charge['rate_version']}, contract version {charge['contract_version']}")
+        text.append(f"  {', '.join(_facts_of_charge(charge))}")
     text.extend(line["text"] for line in found["lines"])
     for posting in {entry["account"]: entry for entry in found["journal"]}.values():
         for leg in posting["postings"]:
             text.append(f"Journal {posting['transaction']}: {leg['amount']} from {leg['from']} to {leg['to']}")
     text.append("Read from the bundle as it stands; `verify` proves it.")
     return "\n".join(map(printable, text))
+
+
+def _facts_of_charge(charge: Mapping[str, Any]) -> Iterator[str]:
+    """What a charge follows from beside its arithmetic; what does not apply is left out."""
+    yield f"rate version {charge['rate_version']}"
+    yield f"contract version {charge['contract_version']}"
+    if charge["tier"] is not None:
+        yield "included" if charge["tier"] == INCLUDED else f"tier {charge['tier']}"
+    if charge["position"] is not None:
+        before = charge["position"]
+        yield f"after {f'{before:,}' if isinstance(before, int) else before} counted in the period"
+    if charge["attribute"] is not None:
+        yield charge["attribute"]
+    passed = charge["pass_through"]
+    if passed is not None:
+        cost = f"provider's cost {passed['cost']} {passed['currency']}"
+        yield f"{cost} x {passed['markup']} = {passed['charged']}, margin {passed['margin']} {passed['currency']}"
+        if passed["fx"] is not None:
+            fx = passed["fx"]
+            yield f"{fx['rate']} {fx['currency']} per {passed['currency']} ({fx['source']}, {fx['rate_version']})"
 
 
 def _options() -> argparse.ArgumentParser:

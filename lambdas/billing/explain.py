@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from lambdas.billing.classes import class_of
 from lambdas.billing.errors import DocumentRefused, InvariantBroken
 from lambdas.billing.lines import INCLUDED
 from lambdas.billing.money import (
@@ -27,6 +28,15 @@ _OF_LINE = (
     "cause", "kind", "tier", "weight", "unit_price", "per", "rate_version", "rate_effective_from", "rate_hash",
     "contract_version", "pass_through",
 )  # fmt: skip
+
+
+_CLAUSES = {
+    "minimum": "brings charge {charge} up to its minimum",
+    "maximum": "brings charge {charge} down to its maximum",
+    "discount": "takes off discount {charge}",
+    "commitment": "adds what is missing to the commitment",
+}
+"""What a line without events does, by its source."""
 
 
 def explain_line(invoice: Mapping[str, Any], line_number: int) -> dict[str, Any]:
@@ -75,13 +85,13 @@ def _subject(line: Mapping[str, Any], invoice: Mapping[str, Any]) -> str:
         what = "takes off" if line["exact"].startswith("-") else "leaves to the next invoice"
         return f"{what} a credit ({line['cause']})"
     if line["source"] != "usage":
-        what = "takes off" if line["exact"].startswith("-") else "adds"
-        return f"{what} what contract version {line['contract_version']} says ({line['cause']})"
+        clause = _CLAUSES[line["source"]].format(**line)
+        return f"{clause}, as contract version {line['contract_version']} says ({line['cause']})"
     split = "" if line["attribute"] is None else f", {line['attribute']}"
+    what = f"{line['cause']}{_weight(line)}, {line['provider']}/{line['model']}{split}"
     return (
-        f"charges {line['quantity']:,} {_units(line)} ({line['cause']}, {line['provider']}/{line['model']}{split}) of "
-        f"{_counted(line['events'], 'event')} {_priced(line, invoice['currency'])} of "
-        f"rate version {line['rate_version']} in force from {line['rate_effective_from']}"
+        f"charges {_counted(line['quantity'], line['unit'])} ({what}) of {_counted(line['events'], 'event')} "
+        f"{_priced(line, invoice)} of rate version {line['rate_version']} in force from {line['rate_effective_from']}"
     )
 
 
@@ -166,14 +176,17 @@ def explain_posting(line: Mapping[str, Any], journal: Mapping[str, Any]) -> dict
     }
 
 
-def _priced(line: Mapping[str, Any], currency: str) -> str:
+def _priced(line: Mapping[str, Any], invoice: Mapping[str, Any]) -> str:
     """How a line is priced, up to the name of its rate version."""
+    currency = invoice["currency"]
     price = f"{line['unit_price']} {currency} per {line['per']:,}"
     if line["tier"] == INCLUDED:
-        what = f"as included usage of charge {line['charge']}, whole again on {line['resets_on']},"
-        return f"{what} beside the prices"
+        [shared] = [item["charges"] for item in invoice["included"] if line["charge"] in item["charges"]]
+        of = f"of charge {line['charge']}" if len(shared) == 1 else f"that charges {', '.join(shared)} share"
+        return f"as included usage {of}, whole again on {line['resets_on']}, beside the prices"
     if line["blocks"] is not None:
-        return f"in {line['blocks']:,} blocks begun, at {price} whole, the price"
+        begun = f"{_counted(line['blocks'], 'block')} of {line['per']:,} begun"
+        return f"in {begun}, at {line['unit_price']} {currency} for each, the price"
     if line["tier"] is not None:
         kind = str(line["kind"]).replace("_", " ")
         where = "after what is included" if line["kind"] == "per_unit" else f"in tier {line['tier']}"
@@ -203,12 +216,16 @@ def _product(quantity: int, blocks: int | None, line: Mapping[str, Any], exact: 
     return f"{shown} = {exact}"
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+def _counted(number: int, unit: str) -> str:
+    """`1 event`, `1,200 tool calls`."""
+    words = unit.replace("_", " ")
+    return f"{number:,} {words}" if number == 1 else f"{number:,} {words}s"
 
 
-def _units(line: Mapping[str, Any]) -> str:
-    unit = str(line["unit"]).replace("_", " ")
-    weight = line["weight"]
-    named = f"{unit}s" if line["quantity"] != 1 else unit
-    return named if weight is None else f"{named}, {weight:,} for each token of the class,"
+def _weight(line: Mapping[str, Any]) -> str:
+    """How many units one of the class counts for, where the meter weighs it."""
+    if line["weight"] is None:
+        return ""
+    known = class_of(line["class"])
+    unit = "one" if known is None else known.unit.replace("_", " ")
+    return f", {line['weight']:,} for each {unit} of the class"
