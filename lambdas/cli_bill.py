@@ -91,6 +91,7 @@ def words(bill: Bill | None, usage: OfflineUsage, notes: Sequence[str], *, charg
         yield from _bill_in_words(bill)
         if charges:
             yield from _charges_in_words(bill)
+        yield ""
     yield from map(printable, _events_in_words(bill, usage))
     yield from (f"Note: {note}." for note in notes)
 
@@ -107,7 +108,6 @@ def _bill_in_words(bill: Bill) -> Iterator[str]:
     invoice = bill.invoice
     if invoice is None:
         yield f"No bill. {type(bill.blocked).__name__}: {printable(str(bill.blocked))}"
-        yield ""
         return
     if invoice["lines"]:
         yield from table(_COLUMNS, [_cells(line, invoice) for line in invoice["lines"]], right=_RIGHT)
@@ -183,7 +183,6 @@ def _charges_in_words(bill: Bill) -> Iterator[str]:
                 f"{charge['time']} {charge['source']} {charge['id']}: line {charge['line']}, {charge['cause']}, "
                 f"{charge['provider']}/{charge['model']}{at}: {charge['arithmetic']}"
             )
-    yield ""
 
 
 def _events_in_words(bill: Bill | None, usage: OfflineUsage) -> Iterator[str]:

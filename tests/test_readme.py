@@ -45,6 +45,16 @@ def test_the_event_is_one_that_ingest_reads() -> None:
     assert event.quantities == {"input": 374, "cached_input": 1024, "output": 44}
 
 
+def test_rating_offline_prints_what_is_shown(tmp_path: Path) -> None:
+    usage = tmp_path / "events.jsonl"
+    [events] = blocks("jsonl")
+    usage.write_text(events)
+    [command] = [command for command in commands() if command[3:4] == ["rate"]]
+    answer = run(sys.executable, *[str(usage) if part == usage.name else part for part in command[1:]])
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert [answer.stdout] == blocks("text")
+
+
 def test_every_page_and_folder_that_it_names_exists() -> None:
     for name in [*re.findall(r"\]\(([^)#:]+)\)", README), *re.findall(r"^\| `([a-z/.]+)`", README, re.MULTILINE)]:
         assert (ROOT / name).exists(), name
@@ -61,8 +71,8 @@ def test_make_run_once_bills_the_sample_month_and_its_bundles_answer_the_command
     assert " of globex for 2026-09 follows from its evidence" in done.stdout
     assert done.stdout.count(": OK. Invoice DEMO-2026-") == 6
     shown = [command for command in commands() if command[:3] == ["python3", "-m", "lambdas.cli"]]
-    assert {command[3] for command in shown} == {"verify", "explain", "trace"}
-    for command in shown:
+    assert {command[3] for command in shown} == {"verify", "explain", "trace", "rate"}
+    for command in [command for command in shown if command[3] != "rate"]:
         answer = run(sys.executable, *command[1:])
         assert answer.returncode == 0, answer.stdout + answer.stderr
         assert "pay-as-you-go@1" in answer.stdout, answer.stdout
