@@ -21,7 +21,7 @@ ACCESS = {
     "view_usage": Access(counters=QUERY, catalogue=GET + QUERY),
     "manage_catalogue": Access(catalogue=READ + CHECK + PUT + UPDATE, billing=GET + QUERY),
     "create_operator_key": Access(catalogue=GET + PUT),
-    "billing_runs": Access(billing=READ + PUT + UPDATE, catalogue=GET + QUERY),
+    "billing_runs": Access(billing=READ + PUT + UPDATE, catalogue=GET + QUERY, evidence_get=(RUNS,)),
     "read_invoices": Access(billing=READ, evidence_get=BOTH),
     "trace_charge": Access(usage=GET + BATCH, billing=GET, ledger=GET, catalogue=GET + QUERY, evidence_get=(RUNS,)),
     "watch_limits": Access(catalogue=GET + QUERY, outbox=GET + PUT + UPDATE),

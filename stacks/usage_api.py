@@ -40,7 +40,13 @@ ROUTES: dict[str, tuple[str, ...]] = {
         "POST /v1/contracts",
         "GET /v1/customers/{id}/contracts",
     ),
-    "billing_runs": ("POST /v1/billing-runs", "GET /v1/billing-runs", "GET /v1/billing-runs/{id}"),
+    "billing_runs": (
+        "POST /v1/billing-runs",
+        "GET /v1/billing-runs",
+        "GET /v1/billing-runs/{id}",
+        "GET /v1/billing-runs/{id}/accounts",
+        "GET /v1/billing-runs/{id}/parked",
+    ),
     "read_invoices": ("GET /v1/invoices", "GET /v1/invoices/{number}", "GET /v1/invoices/{number}/bundle"),
     "trace_charge": ("GET /v1/trace/event", "GET /v1/trace/line"),
 }
@@ -57,7 +63,7 @@ class UsageApi(Construct):
             "ingest_usage": functions.make("ingest_usage", memory_mb=1024),
             "view_usage": functions.make("view_usage"),
             "manage_catalogue": functions.make("manage_catalogue"),
-            "billing_runs": functions.make("billing_runs", dead_letters=self.runs_not_opened),
+            "billing_runs": functions.make("billing_runs", memory_mb=1024, dead_letters=self.runs_not_opened),
             "read_invoices": functions.make("read_invoices"),
             "trace_charge": functions.make("trace_charge", memory_mb=1024),
         }

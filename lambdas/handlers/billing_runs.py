@@ -1,4 +1,5 @@
-"""POST and GET /v1/billing-runs, and the monthly rule: each run is opened once, with one execution at a time."""
+"""POST and GET /v1/billing-runs, and the monthly rule: each run is opened once, with one execution at a time. What its
+accounts came to, and which of their events are parked, is read here too."""
 
 from __future__ import annotations
 
@@ -11,14 +12,16 @@ from lambdas.billing.canonical import canonical_json
 from lambdas.billing.errors import DocumentRefused
 from lambdas.billing.strict_json import Duplicated
 from lambdas.billing.times import canonical_time, month_before, month_period
+from lambdas.billing.usage import CUSTOMER_ID
 from lambdas.handlers import runtime, stores
 from lambdas.handlers.entry import Event, http_entry, logger, task_entry
 from lambdas.handlers.paging import wanted_of
+from lambdas.handlers.parked_events import parked_page
 from lambdas.handlers.problems import Response
-from lambdas.handlers.requests import Caller, caller_of, json_body, path_parameter
+from lambdas.handlers.requests import Caller, caller_of, json_body, path_parameter, required_query
 from lambdas.handlers.seal_run import failures
 from lambdas.store.billing import Billing
-from lambdas.store.billing_items import SEALED, Run
+from lambdas.store.billing_items import SEALED, Account, Run
 from lambdas.store.catalogue import Catalogue
 from lambdas.store.errors import TransientError
 from lambdas.store.executions import Executions
@@ -26,6 +29,8 @@ from lambdas.store.executions import Executions
 MODE = "final"
 _MAX_TRIES = 5
 _SCHEDULE = "schedule"
+_QUANTITIES = ("quantities", "excluded_quantities")
+"""Senders choose how many names these have."""
 
 
 def open_billing_run(
@@ -106,6 +111,20 @@ def listed_run(run: Run) -> dict[str, Any]:
     }
 
 
+def account_view(account: Account) -> dict[str, Any]:
+    """An account with its totals and controls, for the seller only. Without quantities: the seal has those."""
+    totals = account.totals
+    return {
+        "customer": account.customer,
+        "status": account.status,
+        "freeze": account.freeze,
+        "events": account.events,
+        "number": account.number or None,
+        "error": account.error,
+        "totals": None if totals is None else {name: totals[name] for name in totals if name not in _QUANTITIES},
+    }
+
+
 def _create(entity: str, period: str, *, billing: Billing, opened_at: str, opened_by: str) -> Run:
     end = month_period(period).end
     if opened_at < end:
@@ -159,10 +178,33 @@ def _list(event: Event, caller: Caller) -> Response:
     return Response(200, {"items": [listed_run(run) for run in page.items], "cursor": page.cursor})
 
 
+def _accounts(event: Event, caller: Caller) -> Response:
+    caller.require("operator", "finance")
+    billing, wanted = stores.billing(), wanted_of(event)
+    if wanted.cursor is not None and not CUSTOMER_ID.fullmatch(wanted.cursor):
+        raise DocumentRefused("cursor", wanted.cursor, "give the cursor of the page before, as it was answered")
+    run = billing.run(path_parameter(event, "id"))
+    page = billing.accounts_page(run.run_id, cursor=wanted.cursor, limit=wanted.limit)
+    return Response(200, {"items": [account_view(account) for account in page.items], "cursor": page.cursor})
+
+
+def _parked(event: Event, caller: Caller) -> Response:
+    caller.require("operator", "finance")
+    customer = required_query(event, "customer")
+    if not CUSTOMER_ID.fullmatch(customer):
+        raise DocumentRefused("customer", customer, "the id of a customer")
+    billing = stores.billing()
+    run = billing.run(path_parameter(event, "id"))
+    account = billing.account(run.run_id, customer)
+    return Response(200, parked_page(account, wanted_of(event), stores.evidence()))
+
+
 CALLS = {
     "POST /v1/billing-runs": _post,
     "GET /v1/billing-runs": _list,
     "GET /v1/billing-runs/{id}": _get,
+    "GET /v1/billing-runs/{id}/accounts": _accounts,
+    "GET /v1/billing-runs/{id}/parked": _parked,
 }
 
 

@@ -10,7 +10,7 @@ from lambdas.handlers import stores
 from lambdas.handlers.entry import logger, task_entry
 from lambdas.store.billing import Billing
 
-_LONGEST_DETAIL = 1000
+_LONGEST_DETAIL = 4000
 
 
 def fail_account(

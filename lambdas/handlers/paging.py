@@ -26,6 +26,16 @@ def wanted_of(event: dict[str, Any]) -> Wanted:
     return Wanted(query_parameter(event, "cursor") or None, int(text))
 
 
+def place_of(cursor: str | None) -> tuple[int, int]:
+    """The block and the row that a page of recorded events begins at. Raises DocumentRefused."""
+    if cursor is None:
+        return 1, 1
+    block, _, row = cursor.partition(".")
+    if not block or not row:
+        raise DocumentRefused("cursor", cursor, "give the cursor of the page before, as it was answered")
+    return whole_number(block, "cursor"), whole_number(row, "cursor")
+
+
 def whole_number(text: str, field: str) -> int:
     """A positive whole number of a query parameter. Raises DocumentRefused."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) > 0):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from lambdas.billing.agreements import Agreement
 from lambdas.billing.bundle import BLOCK_ROWS
 from lambdas.billing.canonical import sha256_hex
+from lambdas.billing.costs import CostPrices, LongPrompts, add_long_prompt
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.rating import PARKED, Positions, Totals, UsageRow, rate_event
 from lambdas.billing.segments import Segment, read_segment, usage_line
@@ -21,12 +22,37 @@ from lambdas.billing.shards import add_totals, summarize
 from lambdas.handlers import stores
 from lambdas.handlers.entry import task_entry
 from lambdas.handlers.freeze_inputs import hour_of
-from lambdas.handlers.run_records import KINDS, frozen_agreement, read_frozen, read_positions
+from lambdas.handlers.run_records import KINDS, frozen_agreement, frozen_cards, read_frozen, read_positions
 from lambdas.store.evidence import Evidence, block_key, summary_key
 from lambdas.store.usage import UsageStore
 
 MAX_PARKED_DETAILS = 100
 """Most different reasons that a summary spells out; the number of parked events is always whole."""
+
+MAX_FIRST_PARKED = 3
+"""How many of the events parked for one reason are named, the earliest."""
+
+
+class ShardNotes:
+    """What a shard's summary tells the draft beside its totals: parked events by reason with the first of each, and,
+    where a cost depends on a prompt's size, the quantities that came with large ones."""
+
+    def __init__(self, steps: Mapping[tuple[str, str], tuple[int, ...]]) -> None:
+        self.steps = steps
+        self.long_prompts: LongPrompts = {}
+        self._parked: dict[str, int] = {}
+        self._first: dict[str, list[list[str]]] = {}
+
+    def add_excluded(self, line: str) -> None:
+        time, source, event_id, _, reason, detail = json.loads(line)
+        if reason == PARKED and (detail in self._parked or len(self._parked) < MAX_PARKED_DETAILS):
+            self._parked[detail] = self._parked.get(detail, 0) + 1
+            first = self._first.setdefault(detail, [])
+            if len(first) < MAX_FIRST_PARKED:
+                first.append([time, source, event_id])
+
+    def as_json(self) -> dict[str, Any]:
+        return {"parked": self._parked, "first_parked": self._first, "long_prompts": self.long_prompts}
 
 
 class FrozenRow(NamedTuple):
@@ -60,13 +86,12 @@ def rate_shard(
     frozen = read_frozen(evidence, run_id, customer, freeze)
     agreement = frozen_agreement(frozen)
     positions = read_positions(evidence, frozen, shard) if agreement.positional else None
-    totals = Totals()
+    totals, notes = Totals(), ShardNotes(CostPrices(agreement, frozen_cards(frozen)).steps)
     blocks: list[dict[str, Any]] = []
-    parked: dict[str, int] = {}
     events = 0
     for n, rows in enumerate(_in_blocks(_ordered(frozen_rows(usage, frozen, shard)), block_rows), start=1):
         names = (run_id, customer, freeze, shard)
-        block, block_totals = _rate_block(rows, agreement, positions, parked)
+        block, block_totals = _rate_block(rows, agreement, positions, notes)
         for kind, lines in block.items():
             if lines:
                 evidence.put_lines_once(block_key(*names, kind=kind, block=n), lines)
@@ -76,7 +101,7 @@ def rate_shard(
     expected = frozen["shards"][shard - 1]["events"]
     if events != expected:
         raise InvariantBroken(f"events of shard {shard} of {customer}", events, f"{expected} were frozen")
-    evidence.put_json_once(key, {**summarize(totals), "parked": parked, "blocks": blocks})
+    evidence.put_json_once(key, {**summarize(totals), **notes.as_json(), "blocks": blocks})
     return answer
 
 
@@ -139,9 +164,9 @@ def _in_blocks(rows: Iterable[FrozenRow], size: int) -> Iterator[list[FrozenRow]
 
 
 def _rate_block(
-    rows: Iterable[FrozenRow], agreement: Agreement, positions: Positions | None, parked: dict[str, int]
+    rows: Iterable[FrozenRow], agreement: Agreement, positions: Positions | None, notes: ShardNotes
 ) -> tuple[dict[str, bytes], Totals]:
-    """The three files of a block and what it adds up to; counts parked events by their reason in `parked`."""
+    """The three files of a block and what it adds up to; adds to `notes`."""
     totals = Totals()
     lines: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for row, line in rows:
@@ -149,9 +174,9 @@ def _rate_block(
         rated, text = rate_event(row, agreement.at(row.time), totals, positions)
         lines["rated" if rated else "excluded"].append(text)
         if not rated:
-            reason, detail = json.loads(text)[4:6]
-            if reason == PARKED and (detail in parked or len(parked) < MAX_PARKED_DETAILS):
-                parked[detail] = parked.get(detail, 0) + 1
+            notes.add_excluded(text)
+        if notes.steps:
+            add_long_prompt(notes.long_prompts, row, notes.steps)
     return {kind: "".join(texts).encode() for kind, texts in lines.items()}, totals
 
 

@@ -13,6 +13,8 @@ from lambdas.billing.bundle import Block
 from lambdas.billing.canonical import content_hash, sha256_hex
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.invoice import issued_document
+from lambdas.billing.pricing import read_cards
+from lambdas.billing.rate_cards import RateCardVersion
 from lambdas.billing.rating import Positions
 from lambdas.billing.shards import shard_positions
 from lambdas.store.billing_items import Account, Invoice
@@ -38,6 +40,12 @@ def read_frozen(evidence: Evidence, run_id: str, customer: str, freeze: int) -> 
 def frozen_agreement(frozen: Mapping[str, Any]) -> Agreement:
     """The contract versions, plans and prices that were frozen, compiled."""
     return compile_agreement(frozen["period"], frozen["contracts"], frozen["plans"], frozen["rates"])
+
+
+def frozen_cards(frozen: Mapping[str, Any]) -> list[RateCardVersion]:
+    """Every rate card version that was frozen: those that price the usage, and those the seller watches margins with.
+    Of a freeze made before the latter were frozen apart, all are among the former."""
+    return read_cards({**frozen["rates"], **frozen.get("costs", {})})
 
 
 def read_summary(evidence: Evidence, frozen: Mapping[str, Any], shard: int) -> dict[str, Any]:

@@ -149,6 +149,17 @@ class Billing:
         }
         return [account_of(item) for item in self._table.query(request)]
 
+    def accounts_page(self, run_id: str, *, cursor: str | None, limit: int) -> Page:
+        """Accounts of a run in account order, after the customer `cursor`."""
+        request: dict[str, Any] = {
+            "KeyConditionExpression": "pk = :pk AND sk BETWEEN :after AND :last",
+            "ExpressionAttributeValues": to_item(
+                {":pk": f"RUN#{run_id}", ":after": f"A#{cursor} " if cursor else "A#", ":last": "A#~"}
+            ),
+        }
+        found = [account_of(item) for item in self._table.query(request, limit + 1)]
+        return Page(found[:limit], found[limit - 1].customer if len(found) > limit else None)
+
     def account(self, run_id: str, customer: str) -> Account:
         """Raises NotFound."""
         account = self.find_account(run_id, customer)

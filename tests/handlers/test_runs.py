@@ -217,7 +217,7 @@ def test_parked_usage_blocks_its_account_only_and_is_released_by_a_back_dated_pr
     assert incomplete["status"] == "incomplete"
     [failed] = incomplete["failed"]
     assert (failed["customer"], failed["code"]) == ("beta", "AccountParked")
-    assert "rate card std has no price for openai/gpt-9 output on 2026-11-20 (1 events)" in failed["detail"]
+    assert "rate card std has no price for openai/gpt-9 output on 2026-11-20 (1 event: " in failed["detail"]
     assert incomplete["totals"]["events"] == {"accepted": 5, "rated": 4, "excluded": {}, "parked": 1}
     assert incomplete["totals"]["accounts"] == {"bundled": 2, "failed": 1}
     assert [invoice_of(name)["number"] for name in ("acme", "gamma")] == ["BP-2026-000001", "BP-2026-000002"]
@@ -271,7 +271,7 @@ def test_a_draft_names_what_is_parked() -> None:
     step_freeze(RUN_ID, "acme")
     step_rate(RUN_ID, "acme", 1, 1)
 
-    with pytest.raises(AccountParked, match=r"openai/gpt-9 output on 2026-11-20 \(1 events\)"):
+    with pytest.raises(AccountParked, match=r"openai/gpt-9 output on 2026-11-20 \(1 event: "):
         step_draft(RUN_ID, "acme")
 
     assert (account_of("acme").totals or {})["excluded"] == {"parked": 1}

@@ -13,12 +13,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from lambdas.handlers import billing_runs, read_invoices, trace_charge
+from lambdas.handlers import billing_runs, read_invoices, stores, trace_charge
 from lambdas.handlers.billing_runs import execution_name
 from lambdas.handlers.runtime import set_clock
 from lambdas.store.executions import Executions
 from tests.handlers.http_calls import FINANCE, OPERATOR, Answer, call
-from tests.handlers.months import RUN_ID, execute, set_up, use
+from tests.handlers.months import RUN_ID, START, execute, set_up, use
+from tests.store.catalogue_documents import card, rate
 
 API = Path(__file__).parents[2] / "docs" / "api.md"
 PARTS = ("Billing runs", "Invoices", "Traces")
@@ -31,15 +32,18 @@ CALLS: dict[str, Callable[[dict[str, Any], Any], Any]] = {
 
 @pytest.fixture(autouse=True)
 def world(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Worked example 1 in two events, at noon of the first of December."""
+    """Worked example 1 in two events, and one of a model without a price, at noon of the first of December."""
     set_clock(lambda: datetime(2026, 12, 1, 12, tzinfo=UTC))
     names = itertools.count(1)
     monkeypatch.setattr("lambdas.handlers.stores.fresh_name", lambda: f"{next(names):016x}")
     monkeypatch.setattr(Executions, "start", lambda *_: True)
     monkeypatch.setenv("STATE_MACHINE_ARN", "arn:aws:states:eu-central-1:123456789012:stateMachine:run")
-    set_up("acme", tax="0.19")
+    costs = card(1, "2026-10-01", rate("input", "1.25"), rate("output", "5.00"), rate("input", "1.00", model="gpt-9"))
+    stores.catalogue().publish_rate_card("cost", costs, now=START, periods=stores.sealed_periods())
+    set_up("acme", tax="0.19", parked_usage="exclude", cost_card="cost")
     use("acme", "a", "2026-11-16T18:15:46.680590Z", input=22_000_000, output=4_000_000)
     use("acme", "b", "2026-11-17T00:00:00Z", input=361_870, output=88_665)
+    use("acme", "c", "2026-11-18T09:00:00Z", model="gpt-9", input=500_000)
 
 
 def parts() -> str:
@@ -76,7 +80,7 @@ def check_holds(answer: Any, written: Any, at: str) -> None:
 
 def test_examples_answer_what_is_written() -> None:
     examples = re.split(r"^### `(\w+) (\S+)`$", parts(), flags=re.MULTILINE)[1:]
-    assert len(examples) == 7 * 3
+    assert len(examples) == 9 * 3
     for method, target, text in zip(examples[::3], examples[1::3], examples[2::3], strict=True):
         *bodies, expected = re.findall(r"^```json\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
         answer = send(method, target, bodies[0] if bodies else None)

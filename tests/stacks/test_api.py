@@ -10,7 +10,7 @@ from tests.stacks.template import Template
 def test_every_route_asks_for_a_key(template: Template) -> None:
     [authorizer] = template.of_type("AWS::ApiGatewayV2::Authorizer")
     routes = template.properties("AWS::ApiGatewayV2::Route")
-    assert len(routes) == 27
+    assert len(routes) == 29
     for route in routes:
         assert route["AuthorizationType"] == "CUSTOM", route["RouteKey"]
         assert route["AuthorizerId"] == {"Ref": authorizer}, route["RouteKey"]

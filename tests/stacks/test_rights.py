@@ -103,7 +103,7 @@ def test_every_function_has_its_rights_stated(template: Template) -> None:
         ("view_usage", {"COUNTERS_TABLE", "CATALOGUE_TABLE"}),
         ("manage_catalogue", {"CATALOGUE_TABLE", "BILLING_TABLE"}),
         ("create_operator_key", {"CATALOGUE_TABLE"}),
-        ("billing_runs", {"BILLING_TABLE", "CATALOGUE_TABLE", "STATE_MACHINE_ARN"}),
+        ("billing_runs", {"BILLING_TABLE", "CATALOGUE_TABLE", "EVIDENCE_BUCKET", "STATE_MACHINE_ARN"}),
         ("read_invoices", {"BILLING_TABLE", "EVIDENCE_BUCKET"}),
         ("watch_limits", {"CATALOGUE_TABLE", "OUTBOX_TABLE", "BUS_NAME"}),
         ("rate_shard", {"USAGE_TABLE", "EVIDENCE_BUCKET"}),
@@ -144,6 +144,18 @@ def test_only_build_bundle_writes_bundles(template: Template) -> None:
         if "s3:PutObject" in statement.actions and any("/bundles/*" in resource for resource in statement.resources)
     }
     assert writers == {statement.policy for statement in template.function_statements("build_bundle")}
+
+
+def test_billing_runs_reads_what_runs_recorded_and_neither_bundles_nor_writes(template: Template) -> None:
+    on_objects = [
+        (statement.actions, resource)
+        for statement in template.function_statements("billing_runs")
+        for resource in statement.resources
+        if "StoresEvidence" in resource and statement.actions != ("s3:ListBucket",)
+    ]
+    [(actions, resource)] = on_objects
+    assert actions == ("s3:GetObject",)
+    assert "/runs/*" in resource
 
 
 def test_a_reader_of_evidence_is_told_that_an_object_is_missing_rather_than_forbidden(template: Template) -> None:
