@@ -36,6 +36,7 @@ from lambdas.cli_bill import json_text, words
 
 MAX_DOCUMENT_BYTES = 10_000_000
 OK, NOT_ALL = 0, 1
+_MADE = "plan, rates and the contract made of them (--contract gives another)"
 _NO_CARRIED = (
     "no invoice of the period before was given (--carried): fees in advance and commitments are counted as if this "
     "were the first invoice"
@@ -91,7 +92,7 @@ def answer(options: argparse.Namespace) -> Answer:
     documents = Documents(contracts, plans, rates)
     if not contracts:
         documents = documents._replace(contracts=[_default(options, documents, usage, month)])
-    with _about("contract, plan and rates" if contracts else "plan, rates and the contract made of them"):
+    with _about("contract, plan and rates" if contracts else _MADE):
         if not contracts:
             check_agreed(documents)
         agreement = agreement_of(month, documents)

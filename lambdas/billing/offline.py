@@ -57,7 +57,8 @@ class Documents(NamedTuple):
 
 
 class Parked(NamedTuple):
-    """Events that have no price for one reason. `code` and `detail` are those of `Unpriced`."""
+    """Events that have no price for one reason. `code` and `detail` are those of `Unpriced`, without the day, which is
+    that of each event."""
 
     code: str
     detail: str
@@ -221,7 +222,8 @@ def bill_of(usage: OfflineUsage, agreement: Agreement, carried: Mapping[str, Any
         if not rate_event(row, pricing, totals, positions).rated and row.time >= pricing.activated:
             reason = pricing.unpriced(row.provider, row.model, row.quantities, row.time, row.service_tier)
             if isinstance(reason, Unpriced):
-                parked.setdefault(reason, Noted()).add(event)
+                name = reason.code, reason.detail.removesuffix(f" on {row.time[:10]}")
+                parked.setdefault(name, Noted()).add(event)
     why = [Parked(*reason, noted) for reason, noted in parked.items()]
     invoice = blocked = None
     try:

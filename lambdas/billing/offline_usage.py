@@ -7,8 +7,9 @@ named by their number in the file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from sys import intern
+from types import MappingProxyType
 from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar
 
 from lambdas.billing.canonical import canonical_json
@@ -24,6 +25,7 @@ MOST_NAMED = 20
 NOBODY = "offline"
 """The customer of a file in which no event names one."""
 
+_NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 _Named = TypeVar("_Named")
 
 
@@ -136,7 +138,11 @@ def _row(event: UsageEvent) -> UsageRow:
     quantities = {intern(name): quantity for name, quantity in event.quantities.items()}
     row = row_of(event)
     return row._replace(
-        source=intern(row.source), provider=intern(row.provider), model=intern(row.model), quantities=quantities
+        source=intern(row.source),
+        provider=intern(row.provider),
+        model=intern(row.model),
+        quantities=quantities,
+        attributes=row.attributes or _NO_ATTRIBUTES,
     )
 
 

@@ -341,6 +341,13 @@ def test_cards_that_have_no_place_are_refused(folder: Folder) -> None:
     assert (ran.code, "rate card version = std@1: give each once" in ran.out) == (2, True)
 
 
+def test_a_plan_that_needs_more_than_a_card_says_that_a_contract_is_needed(folder: Folder) -> None:
+    sold = plan("at-cost", [{"id": "input", "meter": "input", "kind": "pass_through", "markup": "1.20"}])
+    ran = folder.rate(plan=folder.write("plan.json", sold))
+    assert ran.code == 2
+    assert "(--contract gives another): cost_card = None: input passes cost through" in ran.out
+
+
 def test_two_plans_need_a_contract(folder: Folder) -> None:
     ran = folder.rate("--plan", folder.write("other.json", {**PLAN, "id": "other"}))
     assert (ran.code, "say in a --contract which is agreed when" in ran.out) == (2, True)

@@ -308,6 +308,12 @@ def test_usage_without_a_price_stops_the_bill_where_the_contract_blocks_and_name
     assert list(charges_of(found)) == []
 
 
+def test_one_reason_on_many_days_is_one_reason() -> None:
+    lines = [raw_event(str(day), f"2026-11-{day:02d}T00:00:00Z", {"reasoning": 1}) for day in range(2, 30)]
+    [reason] = bill(lines).parked
+    assert (reason.detail, reason.events.count) == ("rate card std has no price for openai/gpt-4o reasoning", 28)
+
+
 def test_usage_without_a_price_is_left_out_and_counted_where_the_contract_says_so() -> None:
     found = bill([raw_event("a", DAY, {"input": 1_000}), raw_event("b", DAY, {"video": 1})])
     assert found.invoice is not None
