@@ -18,7 +18,7 @@ from bench.graduated import read_segments, terms
 from bench.memory import peak_bytes, resident_bytes
 from bench.workload import PERIOD
 from lambdas.billing.agreements import Agreement, compile_agreement
-from lambdas.billing.rating import Positions, Totals, measure_event, rate_event
+from lambdas.billing.rating import Positions, Totals, measure_event, measure_sums, rate_event
 from lambdas.billing.segments import read_rows
 from lambdas.billing.shards import summarize
 
@@ -27,8 +27,10 @@ def rate_month(folder: Path, agreement: Agreement) -> Totals:
     """Both passes of the billing run: what the period counts, then each event rated where it stands, hour by hour."""
     counted: dict[str, int] = {}
     for segment in read_segments(folder):
-        for row in read_rows(segment.rows):
-            measure_event(row, agreement.at(row.time), counted)
+        start = f"{segment.hour}:00:00.000000Z"
+        if not measure_sums(segment.sums, start, agreement.at(start), counted):
+            for row in read_rows(segment.rows):
+                measure_event(row, agreement.at(row.time), counted)
     positions, totals = Positions({}, counted), Totals()
     with (folder / "lines").open("wb") as out:
         for _, hour in groupby(read_segments(folder), key=lambda segment: segment.hour):

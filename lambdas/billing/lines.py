@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 from lambdas.billing.canonical import encode_string
@@ -119,6 +119,8 @@ class ClassPrice(NamedTuple):
     position: str
     bounds: tuple[int, ...]
     """Where tiers end: `up_to` of all but the last."""
+    edges: tuple[int, ...]
+    """Positions at which each of `lines` but the last ends, where position alone tells a unit's line; else empty."""
 
     def advance(self, units: int) -> int:
         """What these units move the position by: units, or their value where included usage is money."""
@@ -146,20 +148,17 @@ class Unpriced(NamedTuple):
 
 def line_of_all(price: ClassPrice, units: int, position: int, total: int) -> LinePrice | None:
     """The line that holds all of these units, where one does: `charged_parts` would charge them there, as one part at
-    the line's unit price. None where they cross an edge, or are sold in blocks."""
+    the line's unit price. None where they cross an edge, are sold in blocks, or what is included is money."""
+    edges = price.edges
+    if edges:
+        place = bisect_right(edges, position)
+        return price.lines[place] if place == len(edges) or position + units <= edges[place] else None
     included = price.included
     if position < included:
         return price.lines[0] if position + units <= included else None
-    kind = price.charge.kind
-    if kind == "graduated":
-        after = position - included
-        tier = bisect_left(price.bounds, after + 1)
-        if tier < len(price.bounds) and after + units > price.bounds[tier]:
-            return None
-        return price.lines[tier + 1]
-    if kind == "volume":
+    if price.charge.kind == "volume":
         return price.lines[bisect_left(price.bounds, total - included) + 1]
-    return None if kind == "package" or price.included_amount is not None else price.lines[1]
+    return None
 
 
 def charged_parts(price: ClassPrice, units: int, position: int, total: int) -> list[Charged]:

@@ -26,6 +26,7 @@ _MOST_MODELS = 10_000
 _MOST_LINES = 100_000
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ONE_PRICE = ("per_unit", "package", "pass_through")
+_BY_POSITION = ("per_unit", "graduated")
 
 Cards = Mapping[str, list[RateCardVersion]]
 """Versions of rate cards by the card's name."""
@@ -83,6 +84,11 @@ class Pricing:
         self._steps = tuple(sorted({key.prompt_above for key in every if key.prompt_above}))
         self._models: dict[tuple[str, str, str, int], dict[str, _DatedPrices]] = {}
         self._split: dict[tuple[str, str], LinePrice] = {}
+
+    @property
+    def by_prompt(self) -> bool:
+        """True where some price is for requests with a prompt above a size."""
+        return bool(self._steps)
 
     def find(self, asked: RateKey, time: str) -> ClassPrice | Unpriced:
         """How a class of a model is priced at this canonical time, in requests with a prompt above `prompt_above` and
@@ -219,18 +225,20 @@ class Pricing:
         value = rate.tiers[0].unit_price
         weight = charge.weights.get(asked.name, 1)
         if not charge.positional:
-            return ClassPrice(charge, rate, line(None, rate.tiers[0]), (), weight, 0, None, charge.id, ())
+            return ClassPrice(charge, rate, line(None, rate.tiers[0]), (), weight, 0, None, charge.id, (), ())
         numbered = [line(str(n), tier) for n, tier in enumerate(rate.tiers, start=1)]
         bounds = tuple(tier.up_to for tier in rate.tiers if tier.up_to is not None)
         lines = (line(INCLUDED, Tier(None, "0", 0, 0)), *numbered)
         pool = charge.pool
         if pool is None:
             included = self.shares.charges.get(charge.id, charge.included)
-            return ClassPrice(charge, rate, None, lines, weight, included, None, charge.id, bounds)
+            edges = (included, *(included + bound for bound in bounds)) if charge.kind in _BY_POSITION else ()
+            return ClassPrice(charge, rate, None, lines, weight, included, None, charge.id, bounds, edges)
         whole = pool.quantity if pool.amount is None else pool.amount
         limit = self.shares.pools.get(pool.id, whole or 0)
-        units, money = (limit, None) if pool.amount is None else (0, limit)
-        return ClassPrice(charge, rate, None, lines, weight, units, money, f"pool:{pool.id}", ())
+        if pool.amount is None:
+            return ClassPrice(charge, rate, None, lines, weight, limit, None, f"pool:{pool.id}", (), (limit,))
+        return ClassPrice(charge, rate, None, lines, weight, 0, limit, f"pool:{pool.id}", (), ())
 
     def _passed_through(self, markup: str, cost: DatedRate) -> PassThrough | Unpriced:
         """Cost times markup, in the contract's currency at the exchange rate fixed for the period (R13)."""

@@ -9,14 +9,14 @@ cause of a charge are those of its line, because a legal line has exactly one of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from lambdas.billing.canonical import encode_string
 from lambdas.billing.classes import STANDARD, TIERS
 from lambdas.billing.errors import InvariantBroken
-from lambdas.billing.lines import ClassPrice, LinePrice, Unpriced, charged_parts, line_of_all
+from lambdas.billing.lines import Charged, ClassPrice, LinePrice, Unpriced, charged_parts, line_of_all
 from lambdas.billing.money import format_amount
 from lambdas.billing.pricing import Pricing
 
@@ -74,6 +74,15 @@ class Positions:
         self.counted = dict(counted)
         self.totals = totals
 
+    def move(self, name: str, by: int) -> int:
+        """Where `name` stands now; it then stands `by` further. Raises InvariantBroken past what the period counts."""
+        position = self.counted.get(name, 0)
+        after = self.counted[name] = position + by
+        total = self.totals.get(name, 0)
+        if after > total:
+            raise InvariantBroken(f"position of charge {name}", after, f"the period counts {total}")
+        return position
+
 
 class Totals:
     """Running sums of a rating pass: lines by key, events by fate, quantities of what was excluded.
@@ -116,26 +125,25 @@ def rate_event(row: UsageRow, pricing: Pricing, totals: Totals, positions: Posit
     charges: list[str] = []
     split = pricing.split if pricing.contract.split_by is not None else None
     for price, quantity in found:
-        units = quantity * price.weight
-        line, position = price.only, None
+        units, line, at = quantity * price.weight, price.only, ""
         if line is None:
-            position = _stand(price, units, positions)
-            line = line_of_all(price, units, *position)
-        if line is None and position is not None:
-            for part in charged_parts(price, units, *position):
-                line = part.line if split is None else split(part.line, attributes)
-                total = _add(totals, line, part.quantity, part.amount)
-                if part.blocks is not None:
-                    total.blocks = (total.blocks or 0) + part.blocks
-                at = part.position if price.included_amount is None else f'"{format_amount(part.position)}"'
-                charges.append(f'[{line.encoded_key},{part.quantity},"{format_amount(part.amount)}",{at}]')
-        elif line is not None:
-            if split is not None:
-                line = split(line, attributes)
-            amount = units * line.unit_price
-            _add(totals, line, units, amount)
-            at = "" if position is None else f",{position[0]}"
-            charges.append(f'[{line.encoded_key},{units},"{format_amount(amount)}"{at}]')
+            if positions is None:
+                raise InvariantBroken(
+                    "charge", price.charge.id, "this charge depends on positions; measure the period first"
+                )
+            position = positions.move(price.position, price.advance(units))
+            total = positions.totals[price.position]
+            line = line_of_all(price, units, position, total)
+            if line is None:
+                parts = charged_parts(price, units, position, total)
+                charges += _in_parts(parts, pricing, attributes, totals, money=price.included_amount is not None)
+                continue
+            at = f",{position}"
+        if split is not None:
+            line = split(line, attributes)
+        amount = units * line.unit_price
+        _add(totals, line, units, amount)
+        charges.append(f'[{line.encoded_key},{units},"{format_amount(amount)}"{at}]')
     totals.rated += 1
     return Rated(
         True,
@@ -159,22 +167,51 @@ def measure_event(row: UsageRow, pricing: Pricing, counted: dict[str, int]) -> N
         return
     found = pricing.priced(row.provider, row.model, row.quantities, row.time, row.service_tier)
     if not isinstance(found, Unpriced):
-        for price, quantity in found:
-            if price.only is None:
-                moved = price.advance(quantity * price.weight)
-                counted[price.position] = counted.get(price.position, 0) + moved
+        _count(found, counted)
 
 
-def _stand(price: ClassPrice, units: int, positions: Positions | None) -> tuple[int, int]:
-    """Where these units stand and what the whole period counts; moves the position on."""
-    if positions is None:
-        raise InvariantBroken("charge", price.charge.id, "this charge depends on positions; measure the period first")
-    name, counted = price.position, positions.counted
-    position, total = counted.get(name, 0), positions.totals.get(name, 0)
-    after = counted[name] = position + price.advance(units)
-    if after > total:
-        raise InvariantBroken(f"position of charge {name}", after, f"the period counts {total}")
-    return position, total
+def measure_sums(sums: Mapping[ClassKey, int], hour: str, pricing: Pricing, counted: dict[str, int]) -> bool:
+    """Add what all events of one segment move each position by, from its sums alone; `hour` is when its hour begins.
+
+    Prices change at the beginning of a day only (K9), so where each class has a price no event of the hour is parked,
+    and what the events count is what their sums count. False, and nothing is added, where only the events can tell: a
+    class has no price, or prices depend on the size of a request's prompt.
+    """
+    if hour < pricing.activated:
+        return True
+    if pricing.by_prompt:
+        return False
+    moves: list[tuple[ClassPrice, int]] = []
+    for key, quantity in sums.items():
+        provider, model, token_class, service_tier = split_class_key(key)
+        found = pricing.priced(provider, model, {token_class: quantity}, hour, service_tier)
+        if isinstance(found, Unpriced):
+            return False
+        moves += found
+    _count(moves, counted)
+    return True
+
+
+def _count(found: Iterable[tuple[ClassPrice, int]], counted: dict[str, int]) -> None:
+    for price, quantity in found:
+        if price.only is None:
+            moved = price.advance(quantity * price.weight)
+            counted[price.position] = counted.get(price.position, 0) + moved
+
+
+def _in_parts(
+    parts: Iterable[Charged], pricing: Pricing, attributes: Mapping[str, str], totals: Totals, *, money: bool
+) -> list[str]:
+    """One charge for each part of units that no one line holds; positions are of `money` or of units."""
+    charges = []
+    for part in parts:
+        line = pricing.split(part.line, attributes)
+        total = _add(totals, line, part.quantity, part.amount)
+        if part.blocks is not None:
+            total.blocks = (total.blocks or 0) + part.blocks
+        at = f'"{format_amount(part.position)}"' if money else part.position
+        charges.append(f'[{line.encoded_key},{part.quantity},"{format_amount(part.amount)}",{at}]')
+    return charges
 
 
 def class_key(provider: str, model: str, token_class: str, service_tier: str = STANDARD) -> ClassKey:
