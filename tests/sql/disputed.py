@@ -45,7 +45,9 @@ def included_from_the_second_version_on() -> Agreed:
 
 def graduated_from_the_second_version_on() -> Agreed:
     """K8: what the charge counted while it was per unit is in its position when tiers begin."""
-    return _two_versions("graduated from the second version on", {}, {"kind": "graduated"})
+    agreed = _two_versions("graduated from the second version on", {}, {"kind": "graduated"})
+    tiers = Prices("tiers").of_charges(of_meters("input", kind="graduated"), EVENTS)
+    return agreed._replace(rates={**agreed.rates, **card(2, "2026-11-11", tiers)})
 
 
 def long_prompts_during_a_lock() -> Agreed:

@@ -141,12 +141,11 @@ def differences(database: duckdb.DuckDBPyConnection, most: int = 10) -> list[tup
     """What only one calculation has: (table, whose, the columns compared), at most `most` of each table."""
     found = []
     for table, columns in COMPARED.items():
-        ours, second = f"SELECT {columns} FROM our_{table}", f"SELECT {columns} FROM {table}"  # noqa: S608
+        both = f"SELECT {columns}, 1 AS ours FROM our_{table} UNION ALL SELECT {columns}, -1 AS ours FROM {table}"  # noqa: S608
         found += database.execute(
             f"""
-            SELECT '{table}', 'ours', * FROM ({ours} EXCEPT ALL {second})
-            UNION ALL SELECT '{table}', 'second', * FROM ({second} EXCEPT ALL {ours})
-            ORDER BY ALL LIMIT {most}
+            SELECT '{table}', if(sum(ours) > 0, 'ours', 'second'), {columns} FROM ({both})
+            GROUP BY {columns} HAVING sum(ours) <> 0 ORDER BY ALL LIMIT {most}
             """  # noqa: S608
         ).fetchall()
     return found
