@@ -153,6 +153,11 @@ def read_carried(document: Any, agreement: Agreement) -> dict[str, Any] | None:
     None where the invoice carries nothing. Raises DocumentRefused for what is neither, or does not fit the period.
     """
     if isinstance(document, Mapping) and "rules_version" in document:
+        contract = agreement.last.contract
+        for name, ours in (("customer", contract.customer), ("currency", contract.currency)):
+            found = document.get(name)
+            if (found.get("id") if isinstance(found, Mapping) else found) != ours:
+                raise DocumentRefused(name, found, f"an earlier invoice of {contract.customer} in {contract.currency}")
         if "carried_forward" not in document:
             return None
         forward = closed(

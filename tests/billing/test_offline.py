@@ -423,6 +423,13 @@ def test_a_fee_that_the_invoice_before_billed_in_advance_is_not_billed_again() -
     assert read_carried(november["carried"], agreement) == carried
 
 
+@pytest.mark.parametrize("change", [{"customer": {"id": "other"}}, {"customer": None}, {"currency": "EUR"}])
+def test_an_invoice_of_somebody_else_or_in_other_money_is_refused(change: dict[str, Any]) -> None:
+    october = invoice([], TEAM, "2026-10")
+    with pytest.raises(DocumentRefused, match="an earlier invoice of acme in USD"):
+        read_carried({**october, **change}, agreement_of(NOVEMBER, TEAM))
+
+
 def test_only_a_contract_from_before_with_a_fee_in_advance_or_a_term_goes_on() -> None:
     assert not goes_on(agreement_of("2026-10", TEAM))
     assert not goes_on(agreement_of(NOVEMBER, documents([{**CONTRACT, "effective_from": "2026-01-01"}])))
@@ -499,7 +506,9 @@ def test_a_fee_of_an_earlier_period_that_no_invoice_followed_is_earned() -> None
 
 def test_an_invoice_with_text_that_cannot_be_encoded_is_still_read_or_refused() -> None:
     forward: dict[str, Any] = {"advance": [], "committed": None}
-    found = read_carried({"rules_version": "\ud800", "carried_forward": forward}, agreement_of(NOVEMBER, TEAM))
+    parties = {"customer": {"id": "acme"}, "currency": "USD"}
+    document = {"rules_version": "\ud800", "carried_forward": forward, **parties}
+    found = read_carried(document, agreement_of(NOVEMBER, TEAM))
     assert found is not None
     assert (found["invoice"], len(found["hash"])) == ("offline", 64)
 
