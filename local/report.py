@@ -183,6 +183,30 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         )
 
 
+def controls(accounts: Sequence[Mapping[str, Any]]) -> None:
+    """What plans have the seller watch, of the accounts of a run: output per input, margin, whether to reprice (R9)."""
+    watched = [account for account in accounts if _is_watched(account["totals"]["controls"])]
+    if watched:
+        step("Controls: for the seller, on no invoice")
+    for account in watched:
+        found = account["totals"]["controls"]
+        ratio, margin = found["output_input_ratio"], found["margin"]
+        fact(f"{account['customer']}, plan {found['plan']}")
+        if ratio["above"] is not None:
+            tokens = f"{ratio['output']:,} output to {ratio['input']:,} input tokens"
+            fact(f"ratio     {ratio['value']} ({tokens}); watched above {ratio['above']}")
+        if margin is not None:
+            earned = f"{margin['margin']} of {margin['earned']} {margin['currency']} earned"
+            fact(f"margin    {earned}, cost {margin['cost']}; floor {margin['floor']}")
+        for reason in found["reasons"]:
+            fact(f"reprice   {reason}")
+
+
+def _is_watched(found: Mapping[str, Any]) -> bool:
+    margin = found["margin"]
+    return found["output_input_ratio"]["above"] is not None or (margin is not None and margin["floor"] is not None)
+
+
 def trace(answer: Mapping[str, Any]) -> None:
     """One event's walk from the request to the journal, as GET /v1/trace/event answers it."""
     received = answer["received"]

@@ -101,6 +101,7 @@ def _play(
     numbers = sorted(str(item["number"]) for item in invoices)
     for number in numbers:
         _show(operator.get(f"/v1/invoices/{number}")["document"])
+    report.controls(operator.get(f"/v1/billing-runs/{run['run_id']}/accounts")["items"])
     first = trace[len(trace) // 2] if trace else next(item.event for item in sample.usage_events())
     report.step("Tracing one event")
     report.trace(operator.get("/v1/trace/event", customer=first["subject"], source=first["source"], id=first["id"]))
@@ -116,10 +117,10 @@ def _set_up(operator: Client, first_day: str, recorded: bool) -> None:
     for account in accounts:
         operator.post("/v1/plans", sample.plan(account.model))
     if recorded:
-        first = {**sample.rates(sample.ACME.model)[0], "effective_from": first_day}
+        first = {**sample.versions(sample.ACME.model)[0], "effective_from": first_day}
         operator.post(f"/v1/rate-cards/{sample.card(sample.ACME.model)}/versions", first)
     else:
-        for card, version in sample.rates_before():
+        for card, version in sample.published_before():
             operator.post(f"/v1/rate-cards/{card}/versions", version)
     for account in accounts:
         operator.post("/v1/customers", account.customer)

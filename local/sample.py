@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from lambdas.billing.plans import read_plan
 
 PLANS = Path(__file__).parent / "plans"
+_OTHER_CARDS = {"cost_card": "costs", "fx_card": "fx"}
+"""What a contract names beside its rate card, where there is such a file."""
 PERIOD = "2026-10"
 FIRST_DAY = "2026-10-01"
 EVENTS_PER_CUSTOMER = 900
@@ -67,29 +69,31 @@ def plan(model: str) -> dict[str, Any]:
     return document
 
 
-def card(model: str) -> str:
-    """The name of a model's rate card: that of its plan."""
-    return str(plan(model)["id"])
+def card(model: str, kind: str = "rates") -> str:
+    """The name of a card: that of the plan, for its prices; with `-costs` or `-fx` for the others."""
+    return str(plan(model)["id"]) + ("" if kind == "rates" else f"-{kind}")
 
 
-def rates(model: str) -> list[dict[str, Any]]:
-    """All versions of a model's rate card, first to last."""
-    versions: list[dict[str, Any]] = json.loads((PLANS / f"{model}.rates.json").read_text("utf-8"))
-    return versions
+def versions(model: str, kind: str = "rates") -> list[dict[str, Any]]:
+    """All versions of a card, first to last; none where the model has no such card."""
+    path = PLANS / f"{model}.{kind}.json"
+    documents: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    return documents
 
 
 def first_price() -> dict[str, Any]:
     """The last version of acme's card. It is published after usage of the model arrived: a first price may be
     back-dated, and releases what was parked."""
-    return rates(ACME.model)[-1]
+    return versions(ACME.model)[-1]
 
 
-def rates_before() -> Iterator[tuple[str, dict[str, Any]]]:
+def published_before() -> Iterator[tuple[str, dict[str, Any]]]:
     """Card and version of everything that is published before there is usage."""
     for account in ACCOUNTS:
-        for version in rates(account.model):
-            if account != ACME or version != first_price():
-                yield card(account.model), version
+        for kind in ("rates", *_OTHER_CARDS.values()):
+            for version in versions(account.model, kind):
+                if account != ACME or version != first_price():
+                    yield card(account.model, kind), version
 
 
 def contract(account: Account, first_day: str = FIRST_DAY) -> dict[str, Any]:
@@ -110,6 +114,7 @@ def contract(account: Account, first_day: str = FIRST_DAY) -> dict[str, Any]:
         "volatility_bearer": agreed["volatility_bearer"],
         "posture": agreed["posture"],
         "tax": {"category": "O", "rate": "0"},
+        **{name: card(account.model, kind) for name, kind in _OTHER_CARDS.items() if versions(account.model, kind)},
         **account.terms,
     }
 

@@ -186,3 +186,27 @@ def test_under_an_invoice_stand_included_usage_what_is_earned_and_the_terms_of_o
         "overage   Billed in arrears.",
         "cliff     one more unit of output raises this bill by at most 0.000012; the plan declares 0.0001",
     ]
+
+
+def account(**controls: Any) -> dict[str, Any]:
+    """An account of a run, as far as its controls are printed."""
+    ratio = {"input": 1_000, "output": 600, "value": "0.6", "above": None}
+    found: dict[str, Any] = {"plan": "units@1", "output_input_ratio": ratio, "margin": None, "reasons": []}
+    return {"customer": "acme", "totals": {"controls": found | controls}}
+
+
+def test_controls_are_shown_where_a_plan_watches_something(capsys: pytest.CaptureFixture[str]) -> None:
+    ratio = {"input": 1_000, "output": 600, "value": "0.6", "above": "0.5"}
+    margin = {"margin": "2", "earned": "10", "currency": "USD", "cost": "8", "floor": "0.30"}
+    report.controls([account(), account(output_input_ratio=ratio, margin=margin, reasons=["too little is left"])])
+    assert [row.strip() for row in capsys.readouterr().out.splitlines()[2:]] == [
+        "acme, plan units@1",
+        "ratio     0.6 (600 output to 1,000 input tokens); watched above 0.5",
+        "margin    2 of 10 USD earned, cost 8; floor 0.30",
+        "reprice   too little is left",
+    ]
+
+
+def test_nothing_is_said_of_controls_where_no_plan_watches_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    report.controls([account(), account()])
+    assert capsys.readouterr().out == ""

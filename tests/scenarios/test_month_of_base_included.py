@@ -22,7 +22,7 @@ def months(house: House) -> dict[str, Any]:
     """Yak uses more than is included in August and changes to Pro on 11 September; gnu uses just what is included."""
     seen: dict[str, Any] = {}
     house.at("2026-07-30T09:00:00")
-    house.set_up(NAME, ["yak", "gnu"], "2026-08-01", sample.rates("base_included")[0]["rates"], plan=TEAM)
+    house.set_up(NAME, ["yak", "gnu"], "2026-08-01", sample.versions("base_included")[0]["rates"], plan=TEAM)
     house.at("2026-08-01T05:00:00")
     house.run(NAME, "2026-07")
     seen["july"] = house.invoices(NAME, "2026", "2026-07")

@@ -19,28 +19,28 @@ GEMINI: dict[str, Any] = {"provider": "google", "model": "gemini-2.5-pro"}
 
 @pytest.fixture(scope="module")
 def month(house: House) -> dict[str, Any]:
-    """Lynx makes 1,102 calls, of which 100 are included: the second block of 1,000 begins with call 1,101."""
+    """Bobcat makes 1,102 calls, of which 100 are included: the second block of 1,000 begins with call 1,101."""
     house.at("2026-07-30T09:00:00")
-    rates = sample.rates("hybrid")[0]["rates"]
-    house.set_up(NAME, ["lynx"], "2026-08-01", rates, plan=sample.plan("hybrid"), parked_usage="exclude")
+    rates = sample.versions("hybrid")[0]["rates"]
+    house.set_up(NAME, ["bobcat"], "2026-08-01", rates, plan=sample.plan("hybrid"), parked_usage="exclude")
     house.at("2026-08-31T12:00:00")
     busy: dict[str, Any] = {"input": 5_200, "output": 310, "call": 1, "compute_second": 42, "tool_call:web_search": 3}
     other: dict[str, Any] = {"tool_call:shell": 1}
     sent = house.send(
         [
-            event("lynx", "many", "2026-08-02T10:00:00Z", **GEMINI, input=1_000_000, output=100_000, call=1_100),
-            event("lynx", "busy", "2026-08-10T10:00:00Z", **GEMINI, **busy),
-            event("lynx", "idle", "2026-08-12T10:00:00Z", **GEMINI, call=1),
-            event("lynx", "tool", "2026-08-13T10:00:00Z", **GEMINI, call=1, **other),
+            event("bobcat", "many", "2026-08-02T10:00:00Z", **GEMINI, input=1_000_000, output=100_000, call=1_100),
+            event("bobcat", "busy", "2026-08-10T10:00:00Z", **GEMINI, **busy),
+            event("bobcat", "idle", "2026-08-12T10:00:00Z", **GEMINI, call=1),
+            event("bobcat", "tool", "2026-08-13T10:00:00Z", **GEMINI, call=1, **other),
         ]
     )
     house.at("2026-09-01T05:00:00")
     run = house.run(NAME, MONTH)
-    return {"sent": sent, "run": run, "invoice": house.invoices(NAME, "2026")["lynx"]}
+    return {"sent": sent, "run": run, "invoice": house.invoices(NAME, "2026")["bobcat"]}
 
 
 def test_one_event_shows_which_meter_drove_which_charge(month: dict[str, Any], house: House) -> None:
-    trace = house.trace("lynx", "busy")
+    trace = house.trace("bobcat", "busy")
     charges = {charge["meter"]: (charge["quantity"], charge["exact"], charge["cause"]) for charge in trace["charges"]}
     assert charges == {
         "input": (5_200, "0.0065", "input tokens read by the model"),  # 5,200 x 1.25 / 1M
@@ -53,7 +53,7 @@ def test_one_event_shows_which_meter_drove_which_charge(month: dict[str, Any], h
 
 
 def test_a_call_inside_a_block_that_is_begun_costs_nothing_more(month: dict[str, Any], house: House) -> None:
-    [charge] = house.trace("lynx", "idle")["charges"]
+    [charge] = house.trace("bobcat", "idle")["charges"]
     assert (charge["meter"], charge["quantity"], charge["position"], charge["exact"]) == ("calls", 1, 1_101, "0")
 
 
@@ -71,7 +71,7 @@ def test_every_meter_has_lines_of_its_own(month: dict[str, Any]) -> None:
 
 def test_the_books_have_revenue_by_meter(month: dict[str, Any], house: House) -> None:
     assert house.ledger(month["invoice"]) == {
-        "customer:lynx:receivable": "3.3",
+        "customer:bobcat:receivable": "3.3",
         "revenue:input": "-1.2565",
         "revenue:output": "-1.0031",
         "revenue:calls": "-1",
@@ -89,7 +89,7 @@ def test_a_tool_without_a_price_is_left_out_and_never_billed_as_another(month: d
     parked = month["sent"]["results"][3]["parked"]
     assert "no price for google/gemini-2.5-pro tool_call:shell" in parked["detail"]
     assert month["invoice"]["events"] == {"accepted": 4, "rated": 3, "excluded": {"parked": 1}}
-    assert house.trace("lynx", "tool")["state"] == "parked"
+    assert house.trace("bobcat", "tool")["state"] == "parked"
 
 
 def test_the_bundle_verifies_offline(month: dict[str, Any], house: House, tmp_path: Path) -> None:

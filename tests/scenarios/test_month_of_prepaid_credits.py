@@ -23,7 +23,7 @@ def month(house: House) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     house.at("2026-07-30T09:00:00")
     terms: dict[str, Any] = {"split_by": "project", "discounts": [{"id": "launch", "percent": "0.10"}]}
-    rates = sample.rates("prepaid_credits")[0]["rates"]
+    rates = sample.versions("prepaid_credits")[0]["rates"]
     house.set_up(NAME, ["newt"], "2026-08-01", rates, plan=sample.plan("prepaid_credits"), **terms)
     house.at("2026-08-31T12:00:00")
     search, chat = {"attributes": {"project": "search"}}, {"attributes": {"project": "chat"}}
