@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from lambdas.billing.canonical import content_hash
 from lambdas.billing.documents import Contract, read_contract
 from lambdas.billing.errors import DocumentRefused
-from lambdas.billing.periods import account_period, day_count, next_period, prorate_amount, prorate_units
+from lambdas.billing.periods import account_period, day_count, next_period, prorate_sum, prorate_units
 from lambdas.billing.plans import Plan, read_plan
 from lambdas.billing.pricing import Pricing, Shares, read_cards
 from lambdas.billing.rate_cards import RateCardVersion
@@ -111,7 +111,7 @@ def compile_agreement(
     cards = read_cards(rate_cards)
     period = account_period(month, versions[0].anchor_day)
     after = next_period(period, versions[0].anchor_day)
-    agreed = [(contract, _plan_of(contract, read_plans)) for contract in versions]
+    agreed = _keeping_positions([(contract, _plan_of(contract, read_plans)) for contract in versions])
     limits = _limits(period, agreed)
     shares = _shares(limits, day_count(period.start, period.end))
     first = max(period.start, day_start(versions[0].effective_from))
@@ -139,6 +139,24 @@ def _plan_of(contract: Contract, plans: Mapping[str, Plan]) -> Plan:
     return plan
 
 
+def _keeping_positions(agreed: Sequence[tuple[Contract, Plan]]) -> list[tuple[Contract, Plan]]:
+    """The plans with every charge counting its position that does so in any of them: a position belongs to the charge's
+    id, whatever its price kind is in one version (K8)."""
+    counted = {charge.id for _, plan in agreed for charge in plan.charges if charge.positional}
+    return [
+        (
+            contract,
+            plan._replace(
+                charges=tuple(
+                    charge._replace(keeps_position=charge.kind != "flat" and charge.id in counted)
+                    for charge in plan.charges
+                )
+            ),
+        )
+        for contract, plan in agreed
+    ]
+
+
 def _limits(period: Period, agreed: Sequence[tuple[Contract, Plan]]) -> list[tuple[str, str, Contract, Plan]]:
     """Where each version begins and ends inside the period. Raises DocumentRefused for versions out of order, or one
     that is not in force in the period or at its end."""
@@ -159,7 +177,7 @@ def _shares(limits: Sequence[tuple[str, str, Contract, Plan]], of: int) -> Share
     """Included usage of the whole period, by charge and by pool, each from its days in every stretch (K11)."""
     charges: dict[str, list[tuple[int, int]]] = {}
     units: dict[str, list[tuple[int, int]]] = {}
-    money: dict[str, int] = {}
+    money: dict[str, list[tuple[int, int]]] = {}
     kinds: dict[str, object] = {}
     for start, end, _, plan in limits:
         days = day_count(start, end)
@@ -174,9 +192,9 @@ def _shares(limits: Sequence[tuple[str, str, Contract, Plan]], of: int) -> Share
             if pool.amount is None:
                 units.setdefault(pool.id, []).append((pool.quantity or 0, days))
             else:
-                money[pool.id] = money.get(pool.id, 0) + pool.amount * days
+                money.setdefault(pool.id, []).append((pool.amount, days))
     pools = {name: prorate_units(shares, of) for name, shares in units.items()}
-    pools |= {name: total // of if total % of == 0 else prorate_amount(total, 1, of) for name, total in money.items()}
+    pools |= {name: prorate_sum(amounts, of) for name, amounts in money.items()}
     return Shares({name: prorate_units(shares, of) for name, shares in charges.items()}, pools)
 
 

@@ -60,11 +60,15 @@ class Charge(NamedTuple):
     markup: str | None = None
     """Of a pass-through charge: what the provider's cost is multiplied by, such as 1.20."""
     pool: Pool | None = None
+    keeps_position: bool = False
+    """True where another contract version of the period has a charge of this id whose prices depend on positions."""
 
     @property
     def positional(self) -> bool:
-        """True where the price of a unit depends on how many came before it in the period (K8)."""
-        return self.kind in ("package", "graduated", "volume") or self.included > 0 or self.pool is not None
+        """True where the price of a unit depends on how many came before it in the period, or that of units after it
+        may (K8)."""
+        by_kind = self.kind in ("package", "graduated", "volume")
+        return by_kind or self.included > 0 or self.pool is not None or self.keeps_position
 
     @property
     def unit(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from lambdas.billing.agreements import Agreement
 from lambdas.billing.documents import Contract
 from lambdas.billing.money import format_amount, parse_amount
-from lambdas.billing.periods import periods_after, prorate_amount
+from lambdas.billing.periods import periods_after, prorate_sum
 from lambdas.billing.terms import Commitment
 from lambdas.billing.times import day_start
 
@@ -80,21 +80,25 @@ def carried_on(committed: Committed) -> dict[str, str]:
     return {"from": committed.start[:10], "exact": format_amount(committed.counted)}
 
 
-def true_up(agreement: Agreement, counted: int, committed: Committed | None) -> TrueUp | None:
-    """What this invoice must add to reach the commitment; None where nothing is missing or it is not due yet."""
+def true_up(agreement: Agreement, counted: Mapping[int, int], committed: Committed | None) -> TrueUp | None:
+    """What this invoice must add to reach the commitment; None where nothing is missing or it is not due yet.
+
+    `counted` are this invoice's charges after discounts by contract version: those of versions that commit to nothing
+    count to nothing.
+    """
     if committed is not None:
         return _missing(committed.commitment.amount, committed.counted, "") if committed.ends else None
-    total, days = 0, 0
-    for stretch in agreement.stretches:
-        commitment = stretch.contract.commitment
-        if commitment is not None and commitment.months is None:
-            total += commitment.amount * stretch.days
-            days += stretch.days
-    if not days:
+    parts = [
+        (stretch.contract.commitment.amount, stretch)
+        for stretch in agreement.stretches
+        if stretch.contract.commitment is not None and stretch.contract.commitment.months is None
+    ]
+    if not parts:
         return None
-    due = total // agreement.days if total % agreement.days == 0 else prorate_amount(total, 1, agreement.days)
+    due = prorate_sum([(amount, stretch.days) for amount, stretch in parts], agreement.days)
+    days = sum(stretch.days for _, stretch in parts)
     share = "" if days == agreement.days else f" (for {days} of {agreement.days} days)"
-    return _missing(due, counted, share)
+    return _missing(due, sum(counted.get(stretch.contract.version, 0) for _, stretch in parts), share)
 
 
 def _missing(due: int, counted: int, share: str) -> TrueUp | None:

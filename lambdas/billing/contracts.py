@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lambdas.billing.charges import Charge
 from lambdas.billing.commitments import term_start
 from lambdas.billing.documents import Contract
 from lambdas.billing.errors import DocumentRefused
@@ -21,7 +22,8 @@ def check_contract(
     before it, and keeps entity, currency and anchor day: an account's invoices are of one series, one currency and one
     row of periods. `plan` is the plan it names and `plan_before` that of the version before it; where they define the
     primary meter differently, it begins with a billing period (R8). A commitment by term begins with a billing period
-    and stands until its end. Raises DocumentRefused.
+    and stands until its end; tax, and what a charge's position counts, change with a billing period too. Raises
+    DocumentRefused.
     """
     _check_term(new, earlier)
     if not earlier:
@@ -48,12 +50,37 @@ def check_contract(
             f"version {last.version} begins on {last.effective_from}; begin on a day after it",
         )
     period = account_period(month_of(begin, new.anchor_day), new.anchor_day)
+    if begin != period.start:
+        _check_within_a_period(new, last, plan, plan_before, period.end[:10])
     if plan_before is not None and not _same_meter(plan, plan_before) and begin != period.start:
         remedy = (
             f"it counts the primary meter {plan.primary_meter} differently than {plan_before.id}@{plan_before.version} "
             f"counts {plan_before.primary_meter}, so it begins with a billing period, such as {period.end[:10]}"
         )
         raise DocumentRefused("effective_from", new.effective_from, remedy)
+
+
+def _check_within_a_period(
+    new: Contract, last: Contract, plan: Plan, plan_before: Plan | None, next_start: str
+) -> None:
+    """What one invoice cannot hold twice: two taxes, or two meanings of one charge's position."""
+    remedy = f"it changes with a billing period only, such as {next_start}"
+    if (new.tax_category, new.tax_rate) != (last.tax_category, last.tax_rate):
+        raise DocumentRefused("tax", f"{new.tax_category} {new.tax_rate}", remedy)
+    before = {charge.id: charge for charge in plan_before.charges} if plan_before is not None else {}
+    for charge in plan.charges:
+        was = before.get(charge.id)
+        if was is None:
+            continue
+        if was.unit != charge.unit:
+            raise DocumentRefused("plan", f"charge {charge.id} in {charge.unit}", f"it was in {was.unit}; {remedy}")
+        if _included_in(was) != _included_in(charge):
+            raise DocumentRefused("plan", f"charge {charge.id}", f"what shares its included usage is another; {remedy}")
+
+
+def _included_in(charge: Charge) -> tuple[str, bool] | None:
+    """Which shared included usage a charge is part of, and whether it is money."""
+    return None if charge.pool is None else (charge.pool.id, charge.pool.amount is not None)
 
 
 def _check_term(new: Contract, earlier: Sequence[Contract]) -> None:

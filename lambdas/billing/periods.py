@@ -72,6 +72,13 @@ def prorate_amount(exact: int, days: int, of: int) -> int:
     return -share if exact < 0 else share
 
 
+def prorate_sum(amounts_by_days: Iterable[tuple[int, int]], of: int) -> int:
+    """What is due in a period of `of` days, from the exact amount for a whole period and the days of each stretch:
+    added up, then divided once; exact where it divides, else as `prorate_amount`. The same on all days is that."""
+    total = sum(exact * days for exact, days in amounts_by_days)
+    return total // of if total % of == 0 else prorate_amount(total, 1, of)
+
+
 def prorate_units(units_by_days: Iterable[tuple[int, int]], of: int) -> int:
     """Units included in a period of `of` days, from the units and the days of each stretch: added up, then up to the
     next whole unit, once (K11). 20,000,000 x 20/30 = 13,333,334; the same units in every stretch are those units."""

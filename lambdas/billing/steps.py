@@ -15,7 +15,7 @@ from lambdas.billing.commitments import Committed, committed_of, true_up
 from lambdas.billing.fees import Fee, Recognised, advance_of, fees_of, recognised_of
 from lambdas.billing.lines import INCLUDED, LinePrice
 from lambdas.billing.money import format_amount, multiply, parse_amount
-from lambdas.billing.periods import prorate_amount
+from lambdas.billing.periods import prorate_amount, prorate_sum
 from lambdas.billing.plans import Charge
 from lambdas.billing.rating import Totals
 from lambdas.billing.terms import Discount
@@ -70,8 +70,10 @@ def settle(agreement: Agreement, totals: Totals, carried: Mapping[str, Any] | No
     lines = _in_order([*lines, *_limit_lines(lines, agreement)], order)
     percent = _percent_lines(lines, agreement)
     fixed = _fixed_lines([*lines, *percent], agreement)
-    counted = sum(line.amount for line in (*lines, *percent, *fixed))
-    committed = committed_of(agreement, counted, carried)
+    counted: dict[int, int] = {}
+    for line in (*lines, *percent, *fixed):
+        counted[line.contract_version] = counted.get(line.contract_version, 0) + line.amount
+    committed = committed_of(agreement, sum(counted.values()), carried)
     missing = true_up(agreement, counted, committed)
     raised = [] if missing is None else [_true_up_line(missing.amount, missing.arithmetic, agreement)]
     lines = [*lines, *percent, *fixed, *raised]
@@ -97,7 +99,7 @@ def _in_order(lines: Iterable[Line], order: Mapping[str, int]) -> list[Line]:
     def place(line: Line) -> tuple[Any, ...]:
         price = line.price
         if price is None:
-            return order[line.charge], (1, "") if line.fee is not None else (2, "")
+            return order.get(line.charge, len(order)), (1, "") if line.fee is not None else (2, "")
         asked, tier = price.of.asked, int(price.tier) if price.tier not in (None, INCLUDED) else 0
         return (
             order[line.charge], (0, asked.provider), asked.model, class_order(asked.name), price.dated.start,
@@ -130,36 +132,44 @@ def _fee_line(fee: Fee) -> Line:
 
 
 def _limit_lines(lines: Sequence[Line], agreement: Agreement) -> list[Line]:
-    """Step 5. What brings a charge up to its minimum, or down to its maximum; both for the days it is agreed."""
+    """Step 5. What brings a charge up to its minimum, or down to its maximum: for the days on which it is agreed, and
+    from what is charged by the contract versions that agree it."""
     found = []
-    for charge_id, stretches in _limited(agreement).items():
-        charge = _charge_of(stretches[-1], charge_id)
-        charged = sum(line.amount for line in lines if line.charge == charge_id)
-        for name, sign in (("minimum", 1), ("maximum", -1)):
-            bounds = [(text, s) for s in stretches if (text := getattr(_charge_of(s, charge_id), name)) is not None]
-            if not bounds:
-                continue
-            total = sum(parse_amount(text) * stretch.days for text, stretch in bounds)
-            bound = total // agreement.days if total % agreement.days == 0 else prorate_amount(total, 1, agreement.days)
+    for name, sign in (("minimum", 1), ("maximum", -1)):
+        for charge_id, bounds in _bounds(agreement, name).items():
+            versions = {stretch.contract.version for _, stretch in bounds}
+            charged = sum(
+                line.amount for line in lines if line.charge == charge_id and line.contract_version in versions
+            )
+            bound = prorate_sum([(parse_amount(text), stretch.days) for text, stretch in bounds], agreement.days)
             difference = bound - charged
             if difference * sign > 0:
+                last = bounds[-1][1]
+                account = f"revenue:{_charge_of(last, charge_id).revenue}"
                 cause = f"charge {charge_id} has a {name} of {format_amount(bound)} in this period"
-                arithmetic = f"{format_amount(bound)} - {format_amount(charged)} = {format_amount(difference)}"
-                account, version = f"revenue:{charge.revenue}", stretches[-1].contract.version
-                found.append(
-                    Line(f"{charge_id}|{name}", name, charge_id, account, version, difference, cause, arithmetic)
+                arithmetic = (
+                    f"{_shares(bounds, agreement.days)} - {format_amount(charged)} = {format_amount(difference)}"
                 )
+                version = last.contract.version
+                line = Line(f"{charge_id}|{name}", name, charge_id, account, version, difference, cause, arithmetic)
+                found.append(line)
     return found
 
 
-def _limited(agreement: Agreement) -> dict[str, list[Stretch]]:
-    """Stretches by charge, for charges with a minimum or a maximum."""
-    found: dict[str, list[Stretch]] = {}
+def _bounds(agreement: Agreement, name: str) -> dict[str, list[tuple[str, Stretch]]]:
+    """By charge, its `minimum` or `maximum` in each stretch that has one."""
+    found: dict[str, list[tuple[str, Stretch]]] = {}
     for stretch in agreement.stretches:
         for charge in stretch.plan.charges:
-            if charge.minimum is not None or charge.maximum is not None:
-                found.setdefault(charge.id, []).append(stretch)
+            bound = charge.minimum if name == "minimum" else charge.maximum
+            if bound is not None:
+                found.setdefault(charge.id, []).append((bound, stretch))
     return found
+
+
+def _shares(bounds: Sequence[tuple[str, Stretch]], of: int) -> str:
+    """`100.00` for a whole period, `100.00 x 15/30` for a part, one after the other for several."""
+    return " + ".join(text if stretch.days == of else f"{text} x {stretch.days}/{of}" for text, stretch in bounds)
 
 
 def _charge_of(stretch: Stretch, charge_id: str) -> Charge:
@@ -167,25 +177,35 @@ def _charge_of(stretch: Stretch, charge_id: str) -> Charge:
 
 
 def _percent_lines(lines: Sequence[Line], agreement: Agreement) -> list[Line]:
-    """Step 6. Each percentage counts from usage charges as they are after step 5, those of its own contract version."""
+    """Step 6. Each percentage counts from usage charges as they are after step 5, those of its own contract version,
+    and takes off no more of a charge than others have left of it."""
     found: list[Line] = []
+    left: dict[tuple[int, str], int] = {}
+    for line in lines:
+        if line.source != FEE:
+            name = (line.contract_version, line.charge)
+            left[name] = left.get(name, 0) + line.amount
+    bases = dict(left)
     for stretch, discount in _discounts(agreement):
         if discount.percent is None:
             continue
-        base = sum(
-            line.amount
-            for line in lines
-            if line.source != FEE
-            and line.contract_version == stretch.contract.version
-            and (not discount.charges or line.charge in discount.charges)
-        )
-        taken = sum(-line.amount for line in found if line.contract_version == stretch.contract.version)
-        amount = min(multiply(base, discount.percent, f"discount {discount.id}"), max(0, base - taken))
+        scope = [
+            name
+            for name in bases
+            if name[0] == stretch.contract.version and (not discount.charges or name[1] in discount.charges)
+        ]
+        amount = 0
+        for name in scope:
+            share = multiply(bases[name], discount.percent, f"discount {discount.id}")
+            taken = min(share, max(0, left[name]))
+            left[name] -= taken
+            amount += taken
         if amount > 0:
-            share = format_amount(discount.percent)
-            scope = ", ".join(discount.charges) or "usage"
-            arithmetic = f"{share} x {format_amount(base)} = {format_amount(amount)} off"
-            found.append(_discount_line(discount, stretch, amount, f"{share} off {scope}", arithmetic))
+            percent, base = format_amount(discount.percent), sum(bases[name] for name in scope)
+            most = "" if amount == multiply(base, discount.percent) else ", at most what others leave,"
+            arithmetic = f"{percent} x {format_amount(base)}{most} = {format_amount(amount)} off"
+            cause = f"{format_amount(100 * discount.percent)} % off {', '.join(discount.charges) or 'usage'}"
+            found.append(_discount_line(discount, stretch, amount, cause, arithmetic))
     return found
 
 

@@ -286,3 +286,33 @@ def test_a_rate_in_tiers_under_a_filter_still_counts_all_units_of_its_charge() -
         net({}, rates, used("2026-11-02", input=M), used("2026-11-03", "other/model", input=M), document=document)
         == "3"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "included", "expected"),
+    [
+        # version 1: graduated to 16 November with 100 included, 60 used before and 140 after
+        ("per_unit", 0, [("included", 50), ("1", 10), ("1", 140)]),  # 100 x 15/30 included, all of them used before
+        ("per_unit", 100, [("included", 60), ("included", 40), ("1", 100)]),
+        ("graduated", 100, [("included", 60), ("included", 40), ("1", 50), ("2", 50)]),
+    ],
+)
+def test_a_position_goes_on_in_the_next_contract_version_whatever_its_kind(
+    kind: str, included: int, expected: list[tuple[str, int]]
+) -> None:
+    def version(name: str, kind: str, included: int) -> Json:
+        charge = {"id": "input", "meter": "input", "kind": kind, "prices": "charge", "included": included}
+        return plan(name, [charge])
+
+    rates = card(1, "2026-01-01", tiers("input", (50, "2"), (None, "1"), per=1))
+    own = card(1, "2026-01-01", price("input", "2", per=1), name="own")
+    terms = {"override_card": "own"} if kind == "per_unit" else {}
+    agreement = agreed(
+        "2026-11",
+        [contract("first", "2026-11-01"), contract("second", "2026-11-16", 2, **terms)],
+        [version("first", "graduated", 100), version("second", kind, included)],
+        {**rates, **(own if terms else {})},
+    )
+    invoice = invoiced(agreement, [used("2026-11-10", input=60), used("2026-11-20", input=140)])
+    assert [(line["tier"], line["quantity"]) for line in invoice["lines"]] == expected
+    assert invoice["positions"] == {"input": 200}

@@ -377,3 +377,35 @@ def test_a_percentage_that_cannot_be_exact_over_a_minimum_is_an_error_and_not_a_
     agreement = agreed("2026-11", [contract("limited", START, discounts=[TENTH])], [document], rates)
     with pytest.raises(InvalidAmount, match="discount tenth"):
         invoiced(agreement, [])
+
+
+def test_a_percentage_off_one_charge_takes_nothing_from_another() -> None:
+    charges = [{"id": name, "meter": name, "kind": "per_unit", "prices": "charge"} for name in ("input", "output")]
+    terms: Json = {"discounts": [{"id": "all", "percent": "1", "charges": ["input"]}, {**TENTH, "charges": ["output"]}]}
+    agreement = agreed("2026-11", [contract("d", START, **terms)], [plan("d", charges)], POOLED)
+    invoice = invoiced(agreement, [used("2026-11-02", input=50, output=5)])
+    assert [line[:2] for line in shown(invoice)] == [
+        ("input", "100"),
+        ("output", "50"),
+        ("all", "-100"),
+        ("tenth", "-5"),
+    ]
+
+
+def test_bounds_and_commitments_of_one_contract_version_count_what_that_version_charged() -> None:
+    first = limited(maximum="100.00")
+    second = {**limited(), "id": "unlimited", "version": 1}
+    commitment: Json = {"commitment": {"amount": "90.00", "counting": "period"}}
+    contracts = [contract("limited", START, **commitment), contract("unlimited", "2026-11-16", 2)]
+    agreement = agreed("2026-11", contracts, [first, second], POOLED_INPUT)
+    rows = [used("2026-11-10", input=10), used("2026-11-20", input=200)]
+    assert [line[:2] for line in shown(invoiced(agreement, rows))] == [
+        ("input", "20"),  # below 100.00 x 15/30
+        ("input", "400"),
+        ("commitment", "25"),  # 90.00 x 15/30 - 20
+    ]
+    above = invoiced(agreement, [used("2026-11-10", input=30)])
+    assert [(line["kind"], line["arithmetic"]) for line in above["lines"]] == [
+        ("per_unit", None),
+        ("maximum", "100.00 x 15/30 - 60 = -10"),
+    ]

@@ -170,3 +170,44 @@ def check_again(new: Contract, earlier: Sequence[Contract]) -> None:
     check(new, earlier)
     with pytest.raises(DocumentRefused, match="version"):
         check(new._replace(version=new.version + 1), earlier)
+
+
+def listed(charge_id: str = "output", meter: str = "output", pool: str | None = None, amount: bool = False) -> Plan:
+    """A plan with one charge of this meter, and its share of included usage."""
+    charge = {"id": charge_id, "meter": meter, "kind": "per_unit", "prices": "charge"}
+    more: dict[str, Any] = {}
+    if pool is not None:
+        more = {"included": [{"id": pool, "charges": [charge_id], **({"amount": "5"} if amount else {"quantity": 5})}]}
+    charges = [charge, {"id": "primary", "meter": "input", "kind": "per_unit", "prices": "charge"}]
+    return read_plan(
+        {**PLAN, "model": "custom", "primary_meter": "input", "charges": charges, "currency": "USD", **more}
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "plan", "refused"),
+    [
+        (listed(), listed(), None),
+        (listed(pool="a"), listed(pool="a"), None),
+        (listed(), listed("other", pool="a"), None),
+        (listed(meter="calls"), listed(), "it was in call"),
+        (listed(), listed(pool="a"), "what shares its included usage is another"),
+        (listed(pool="a"), listed(pool="b"), "what shares its included usage is another"),
+        (listed(pool="a"), listed(pool="a", amount=True), "what shares its included usage is another"),
+    ],
+)
+def test_what_a_charge_counts_changes_with_a_period_only(before: Plan, plan: Plan, refused: str | None) -> None:
+    earlier = [contract(1, "2026-10-01")]
+    check(contract(2, "2026-12-01"), earlier, plan=plan, before=before)
+    if refused is None:
+        check(contract(2, "2026-12-02"), earlier, plan=plan, before=before)
+    else:
+        with pytest.raises(DocumentRefused, match=refused):
+            check(contract(2, "2026-12-02"), earlier, plan=plan, before=before)
+
+
+def test_a_tax_changes_with_a_period_only() -> None:
+    other = {"tax": {"category": "S", "rate": "0.21"}}
+    check(contract(2, "2026-12-01", **other), [contract(1, "2026-10-01")])
+    with pytest.raises(DocumentRefused, match="with a billing period only, such as 2027-01-01"):
+        check(contract(2, "2026-12-02", **other), [contract(1, "2026-10-01")])
