@@ -67,6 +67,7 @@ def make_month(
             "plans": terms.plans,
             "rates": terms.rates,
             "carried": None,
+            "unsplit": False,
         },
     )
 

@@ -59,6 +59,7 @@ class Agreement(NamedTuple):
     hashes: Hashes
     starts: tuple[str, ...]
     """When each stretch begins."""
+    unsplit: bool
 
     @property
     def days(self) -> int:
@@ -97,14 +98,22 @@ class Agreement(NamedTuple):
 
 
 def compile_agreement(
-    month: str, contracts: Sequence[Any], plans: Mapping[str, Any], rate_cards: Mapping[str, Any]
+    month: str,
+    contracts: Sequence[Any],
+    plans: Mapping[str, Any],
+    rate_cards: Mapping[str, Any],
+    *,
+    unsplit: bool = False,
 ) -> Agreement:
     """The agreement of an account for the run of `month`, from parsed documents as frozen in S3 or carried in a bundle.
 
     `contracts` are the versions in force in the period and at its end, `plans` maps `plan@version`, `rate_cards`
-    `card@version`. Raises DocumentRefused for documents that do not belong together.
+    `card@version`. `unsplit` leaves lines whole that contracts split by an attribute, because they were too many.
+    Raises DocumentRefused for documents that do not belong together.
     """
     versions = sorted((read_contract(document) for document in contracts), key=lambda contract: contract.version)
+    if unsplit:
+        versions = [contract._replace(split_by=None) for contract in versions]
     if not versions or len({contract.anchor_day for contract in versions}) != 1:
         raise DocumentRefused("contracts", len(versions), "versions of one customer's contract, with one anchor day")
     read_plans = {name: read_plan(plans[name]) for name in plans}
@@ -128,7 +137,7 @@ def compile_agreement(
         {name: content_hash(rate_cards[name]) for name in rate_cards},
     )
     starts = tuple(stretch.start for stretch in stretches)
-    return Agreement(period, tuple(stretches), Stretch(after.start, after.end, ahead), hashes, starts)
+    return Agreement(period, tuple(stretches), Stretch(after.start, after.end, ahead), hashes, starts, unsplit)
 
 
 def _plan_of(contract: Contract, plans: Mapping[str, Plan]) -> Plan:

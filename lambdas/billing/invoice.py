@@ -52,7 +52,8 @@ def draft_document(draft: Draft, totals: Totals) -> dict[str, Any]:
     lines = settlement.lines
     if len(lines) > MAX_LINES:
         split = contract.split_by or "the models used"
-        raise TooManyLines("lines", len(lines), f"at most {MAX_LINES} on an invoice; {split} makes too many")
+        remedy = f"at most {MAX_LINES} on an invoice; {split} makes too many. Resume the run: it leaves lines unsplit"
+        raise TooManyLines("lines", len(lines), remedy)
     currency = contract.currency
     digits = minor_digits(currency)
     net = apportion([line.amount for line in lines], digits)
@@ -95,6 +96,7 @@ def draft_document(draft: Draft, totals: Totals) -> dict[str, Any]:
             "excluded": dict(totals.excluded),
         },
         "positions": _positions(totals),
+        **({"unsplit": True} if agreement.unsplit else {}),
         "included": _included(totals, agreement),
         "cliff": _cliff(totals),
         **_carrying(draft.carried, settlement),

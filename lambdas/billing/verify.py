@@ -229,7 +229,9 @@ def _read_inputs(archive: Archive) -> Inputs:
         if contract.get("version") != int(match[1]):
             raise differs(match[0], "version", match[1], contract.get("version"))
     with _named("contracts, plans and rates"):
-        agreement = compile_agreement(invoice["period"], contracts, plans, rates)
+        agreement = compile_agreement(
+            invoice["period"], contracts, plans, rates, unsplit=invoice.get("unsplit", False) is True
+        )
         _check_used(agreement, plans, rates)
     with _named("invoice.json"):
         _check_identity(invoice, agreement)

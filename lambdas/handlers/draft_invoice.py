@@ -7,7 +7,7 @@ from typing import Any
 
 from lambdas.billing.agreements import Agreement
 from lambdas.billing.costs import CostPrices, LongPrompts, add_long_prompts
-from lambdas.billing.errors import AccountParked, InvariantBroken, RateMissing, clip
+from lambdas.billing.errors import AccountParked, InvariantBroken, RateMissing, TooManyLines, clip
 from lambdas.billing.invoice import Draft, draft_document, is_empty
 from lambdas.billing.rating import Totals
 from lambdas.billing.shards import add_summary, add_sums, quantities_by_class
@@ -19,7 +19,7 @@ from lambdas.handlers.rate_shard import MAX_FIRST_PARKED
 from lambdas.handlers.run_records import frozen_agreement, frozen_cards, read_frozen, read_summary
 from lambdas.store.billing import Billing
 from lambdas.store.billing_items import FROZEN, PENDING, AccountNotReady
-from lambdas.store.evidence import Evidence, draft_key
+from lambdas.store.evidence import Evidence, draft_key, unsplit_key
 
 _NAMED_REASONS = 5
 _NAME_LENGTH = 60
@@ -30,7 +30,8 @@ def draft_invoice(run_id: str, customer: str, *, billing: Billing, evidence: Evi
     """Draft a frozen account; one with nothing to charge becomes empty. Its controls are recorded beside its totals.
 
     Raises AccountParked where events have no price and the contract says that this blocks, RateMissing where a charge
-    that is due has none, InvariantBroken where what was rated is not what was frozen.
+    that is due has none, TooManyLines where an attribute splits them into too many (the next freeze leaves them whole),
+    InvariantBroken where what was rated is not what was frozen.
     """
     account = billing.account(run_id, customer)
     if account.status == PENDING:
@@ -55,6 +56,9 @@ def draft_invoice(run_id: str, customer: str, *, billing: Billing, evidence: Evi
             billing.record_totals(account, facts)
             remedy = f"{error.remedy} (a first price may begin in the past), then resume the run"
             raise RateMissing(error.field, error.value, remedy) from error
+        except TooManyLines as error:
+            evidence.put_first(unsplit_key(run_id, customer), {"lines": error.value})
+            raise
         facts["controls"] = _controls(frozen, agreement, totals, draft, long_prompts)
         if not is_empty(draft):
             facts["lines"] = len(draft["lines"])

@@ -28,7 +28,7 @@ from lambdas.store.billing_items import FROZEN, PENDING, Account
 from lambdas.store.catalogue import Catalogue
 from lambdas.store.catalogue_items import ContractVersion
 from lambdas.store.errors import NotFound
-from lambdas.store.evidence import Evidence, frozen_key
+from lambdas.store.evidence import Evidence, frozen_key, unsplit_key
 from lambdas.store.usage import UsageStore
 
 
@@ -63,6 +63,7 @@ def freeze_inputs(
             inputs = earlier or _read_usage(usage, customer, period, now, shard_events)
             kept = {name: inputs[name] for name in ("cutoff", "segments", "events", "shards")}
             facts = {"run_id": run_id, "customer": customer, "period": period.name, "freeze": account.freeze}
+            facts["unsplit"] = evidence.find_json(unsplit_key(run_id, customer)) is not None
             frozen = evidence.put_first(key, {**facts, "frozen_at": now, **kept, **documents, "carried": carried})
         sums = _sums(frozen["segments"])
         billing.record_frozen(account, frozen["events"], sums)

@@ -39,7 +39,8 @@ def read_frozen(evidence: Evidence, run_id: str, customer: str, freeze: int) -> 
 
 def frozen_agreement(frozen: Mapping[str, Any]) -> Agreement:
     """The contract versions, plans and prices that were frozen, compiled."""
-    return compile_agreement(frozen["period"], frozen["contracts"], frozen["plans"], frozen["rates"])
+    documents = frozen["contracts"], frozen["plans"], frozen["rates"]
+    return compile_agreement(frozen["period"], *documents, unsplit=frozen["unsplit"])
 
 
 def frozen_cards(frozen: Mapping[str, Any]) -> list[RateCardVersion]:

@@ -56,6 +56,11 @@ def draft_key(run_id: str, customer: str, freeze: int) -> str:
     return f"runs/{run_id}/{customer}/f{freeze}/draft.json"
 
 
+def unsplit_key(run_id: str, customer: str) -> str:
+    """Where it is written that an account's lines, split by an attribute, were too many."""
+    return f"runs/{run_id}/{customer}/unsplit.json"
+
+
 def invoice_key(run_id: str, customer: str) -> str:
     return f"runs/{run_id}/{customer}/invoice.json"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from lambdas.billing.usage import read_event
@@ -58,10 +59,12 @@ def use(
     *,
     model: str = "gpt-4o",
     received_at: str = "2026-11-30T12:00:00.000000Z",
+    attributes: Mapping[str, str] | None = None,
     **quantities: int,
 ) -> None:
     """One accepted event."""
-    use_all(customer, [(event_id, time, quantities)], model=model, received_at=received_at)
+    events = [(event_id, time, quantities)]
+    use_all(customer, events, model=model, received_at=received_at, attributes=attributes or {})
 
 
 def use_all(
@@ -70,6 +73,7 @@ def use_all(
     *,
     model: str = "gpt-4o",
     received_at: str = "2026-11-30T12:00:00.000000Z",
+    attributes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     incoming = []
     for event_id, time, quantities in events:
@@ -80,7 +84,12 @@ def use_all(
                 "source": GATEWAY,
                 "id": event_id,
                 "time": time,
-                "data": {"provider": "openai", "model": model, "quantities": dict(quantities)},
+                "data": {
+                    "provider": "openai",
+                    "model": model,
+                    "quantities": dict(quantities),
+                    **({"attributes": dict(attributes)} if attributes else {}),
+                },
             }
         )
         incoming.append(Incoming(read_event(json.loads(raw), customer), raw, hashlib.sha256(raw.encode()).hexdigest()))
