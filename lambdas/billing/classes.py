@@ -39,7 +39,7 @@ _ALL = (
     TokenClass("rejected_prediction", "token", "predicted output tokens that the model rejected"),
     TokenClass("output_audio", "token", "audio output tokens"),
     TokenClass("output_image", "token", "image output tokens"),
-    TokenClass("call", "call", "one request"),
+    TokenClass("call", "call", "requests made"),
     TokenClass("compute_second", "second", "seconds of computing time"),
     TokenClass("cache_storage_token_hour", "token_hour", "tokens kept in the provider's cache, times hours"),
 )
@@ -56,7 +56,7 @@ def class_of(name: str) -> TokenClass | None:
     """The class of this name, `tool_call:<tool>` among them; None for a class that is not known."""
     found = CLASSES.get(name)
     if found is None and _TOOL_CALL.fullmatch(name):
-        return TokenClass(name, "tool_call", f"one call of the tool {name.removeprefix(TOOL_CALL)}")
+        return TokenClass(name, "tool_call", f"calls of the tool {name.removeprefix(TOOL_CALL)}")
     return found
 
 

@@ -33,7 +33,7 @@ def test_every_listed_class_is_found() -> None:
 def test_the_cause_of_a_tool_call_names_the_tool() -> None:
     found = class_of("tool_call:code.run-2")
     assert found is not None
-    assert found.cause == "one call of the tool code.run-2"
+    assert found.cause == "calls of the tool code.run-2"
 
 
 @pytest.mark.parametrize("tool", ["a", "0", "a" * 56, "web_search", "0._-", "tool_call"])

@@ -133,7 +133,7 @@ def test_the_bundle_is_true() -> None:
         ),
         (
             {"charge": "units", "tier": "included"},
-            "charges 8 units (one call of the tool search, 5 for each tool call of the class, openai/gpt-4o) of 1 "
+            "charges 8 units (calls of the tool search, 5 for each tool call of the class, openai/gpt-4o) of 1 "
             "event as included usage that charges units, seconds share, whole again on 2026-12-01",
         ),
         ({"charge": "units", "tier": "1"}, "of 1 event after what is included (per unit) at 0.01 USD per 1, the price"),

@@ -45,8 +45,8 @@ def test_one_event_shows_which_meter_drove_which_charge(month: dict[str, Any], h
     assert charges == {
         "input": (5_200, "0.0065", "input tokens read by the model"),  # 5,200 x 1.25 / 1M
         "output": (310, "0.0031", "output tokens written by the model"),  # 310 x 10.00 / 1M
-        "calls": (1, "0.5", "one request"),  # begins the second block of 1,000
-        "tool_calls": (3, "0.042", "one call of the tool web_search"),  # 3 x 14.00 / 1,000
+        "calls": (1, "0.5", "requests made"),  # begins the second block of 1,000
+        "tool_calls": (3, "0.042", "calls of the tool web_search"),  # 3 x 14.00 / 1,000
         "compute_seconds": (42, "0.00126", "seconds of computing time"),  # 42 x 0.03 / 1,000
     }
     assert {entry["account"] for entry in trace["journal"]} == {f"revenue:{meter}" for meter in charges}
