@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.sql.documents import (
     METERS,
+    SOLD_TIERS,
     USED_OF,
     Agreed,
     Document,
@@ -252,3 +253,13 @@ def long_prompts() -> Agreed:
         edges=("2026-11-12", "2026-11-16"),
         shows=("input|%|prompt>200000|_", "input|%|std@3|prompt>400000|_", "output|%|prompt>199999|_", "%|included"),
     )  # fmt: skip
+
+
+def one_volume(bound: int) -> Agreed:
+    """Input of a few events at a volume price with one bound."""
+    draw = Prices("one volume")
+    rates = draw.of_charges(of_meters(*METERS[1:]), EVENTS)
+    tiers = [{"up_to": bound, "price": "0.50"}, {"up_to": None, "price": "0.40"}]
+    rates += [{"charge": "input", "service_tier": tier, "per": 1_000, "tiers": tiers} for tier in SOLD_TIERS]
+    charges = [charge("input", "volume", prices="charge", included=1_000), *others("input")]
+    return Agreed("one volume", [contract()], plan(*charges), card(1, "2026-10-01", rates), events=300)

@@ -126,15 +126,16 @@ SELECT 2 AS step, place, key, source, charge, contract, exact_22 // 10000 AS amo
 UNION ALL BY NAME
 SELECT 3 AS step, place, key, source, charge, contract, amount FROM fixed_lines;
 
--- Step 8. By period: for the days it is agreed. By term: once, by the invoice of the period that ends the term, which
--- began with the first version that states the commitment.
+-- Step 8. By period: for the days on which it is agreed, and what is charged by the contract versions that agree it.
+-- By term: once, by the invoice of the period that ends the term, which began with the first version that states it.
 CREATE TABLE true_up_line AS
 WITH agreed AS (
     SELECT contracts.*, stretches.start, stretches.days FROM contracts JOIN stretches USING (contract)
 ), last AS (
     SELECT * FROM agreed ORDER BY contract DESC LIMIT 1
-), counted AS (
-    SELECT coalesce(sum(amount), 0) AS amount FROM before_true_up
+), by_period AS (
+    SELECT * FROM agreed
+    WHERE committed IS NOT NULL AND committed_months IS NULL AND (SELECT committed_months FROM last) IS NULL
 ), term AS (
     SELECT any_value(last.committed) AS committed, any_value(last.anchor_day) AS anchor_day,
            date_trunc('month', coalesce(any_value(term_from), min(agreed.start))) AS month,
@@ -142,17 +143,16 @@ WITH agreed AS (
     FROM last JOIN agreed USING (committed, committed_months) LEFT JOIN counted_before ON true
     HAVING count(*) > 0
 ), due AS (
-    SELECT averaged(sum(exact(committed) * agreed.days), any_value(period.days)) AS due, 0::HUGEINT AS before
-    FROM agreed, period
-    WHERE committed IS NOT NULL AND committed_months IS NULL AND (SELECT committed_months FROM last) IS NULL
-    HAVING count(*) > 0
+    SELECT averaged(sum(exact(committed) * by_period.days), any_value(period.days)) AS due,
+           (SELECT sum(amount) FROM before_true_up WHERE contract IN (SELECT contract FROM by_period)) AS counted
+    FROM by_period, period HAVING count(*) > 0
     UNION ALL
-    SELECT exact(committed), before FROM term, period
+    SELECT exact(committed), before + (SELECT coalesce(sum(amount), 0) FROM before_true_up) FROM term, period
     WHERE changes_on((month + months * INTERVAL 1 MONTH)::DATE, anchor_day) <= period.stop
 )
 SELECT 'commitment|contract@' || contract AS key, 'commitment' AS source, 'commitment' AS charge, contract,
-       due - before - counted.amount AS amount
-FROM due, counted, last WHERE due - before - counted.amount > 0;
+       due - coalesce(counted, 0) AS amount
+FROM due, last WHERE due - coalesce(counted, 0) > 0;
 
 CREATE TABLE lines AS
 SELECT row_number() OVER (ORDER BY step, charge_place, what, place)::BIGINT AS line,

@@ -1,4 +1,4 @@
-"""Agreements about which the two calculations do not agree yet, each as small as it can be."""
+"""Small agreements, each about one rule that is easily broken where two contract versions or two terms meet."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _two_versions(name: str, first: dict[str, Any], second: dict[str, Any]) -> A
 
 
 def _prices() -> list[Document]:
-    return Prices("disputed").of_charges(of_meters(*METERS), EVENTS)
+    return Prices("single rules").of_charges(of_meters(*METERS), EVENTS)
 
 
 def _plan(name: str = "plan@1", **of_input: Any) -> dict[str, Document]:
