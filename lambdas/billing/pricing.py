@@ -18,7 +18,6 @@ from lambdas.billing.money import multiply
 from lambdas.billing.plans import Charge, Plan, read_plan
 from lambdas.billing.rate_cards import Rate, RateCardVersion, RateKey, Tier, read_rate_card_version
 from lambdas.billing.rates import NO_PRICES, DatedRate, PriceHistory, fx_at, price_histories
-from lambdas.billing.terms import PriceLock
 from lambdas.billing.times import day_start
 
 _MOST_MODELS = 10_000
@@ -194,12 +193,20 @@ class Pricing:
 
     def _rate_at(self, key: RateKey, time: str) -> DatedRate | None:
         """The price in force: of the largest prompt size that has one; the customer's own before the card's."""
+        at = self._locked(key, time)
         for sized in self._sizes(key):
-            own = self._override.get(sized, NO_PRICES).at(time)
-            listed = own or _locked(self._list.get(sized, NO_PRICES), self.contract.price_lock, time)
-            if listed is not None:
-                return listed
+            price = self._override.get(sized, NO_PRICES).at(time) or self._list.get(sized, NO_PRICES).at(at)
+            if price is not None:
+                return price
         return None
+
+    def _locked(self, key: RateKey, time: str) -> str:
+        """The time whose prices of the card hold. While a lock does, that is the lock's first day; for what had no
+        price then, at any prompt size, the day of its first one."""
+        lock = self.contract.price_lock
+        if lock is None or not lock.start <= time < lock.end:
+            return time
+        return min(time, max(lock.start, min(self._starts(self._list, key), default=time)))
 
     def _cost_at(self, asked: RateKey, time: str) -> DatedRate | None:
         found = (self._costs.get(sized, NO_PRICES).at(time) for sized in self._sizes(asked))
@@ -319,14 +326,3 @@ def _cards_of(contract: Contract, versions: Iterable[RateCardVersion]) -> dict[s
 
 def _of_tier(asked: RateKey) -> str:
     return "" if asked.service_tier == STANDARD else f" of service tier {asked.service_tier}"
-
-
-def _locked(history: PriceHistory, lock: PriceLock | None, time: str) -> DatedRate | None:
-    """The card's price at a time. While a lock holds, it is that of the lock's first day, or where there was none then,
-    the first one after it."""
-    if lock is None or not lock.start <= time < lock.end:
-        return history.at(time)
-    first = history.at(lock.start)
-    if first is None and history.starts and history.starts[0] <= time:
-        return history.prices[0]
-    return first

@@ -316,3 +316,16 @@ def test_a_position_goes_on_in_the_next_contract_version_whatever_its_kind(
     invoice = invoiced(agreement, [used("2026-11-10", input=60), used("2026-11-20", input=140)])
     assert [(line["tier"], line["quantity"]) for line in invoice["lines"]] == expected
     assert invoice["positions"] == {"input": 200}
+
+
+def test_a_lock_holds_back_dearer_long_prompts_that_came_later() -> None:
+    rates = {
+        **card(1, "2026-01-01", class_price("input", "2.00")),
+        **card(2, "2026-11-10", class_price("input", "5.00", prompt_above=100)),
+    }
+    lock = {"price_lock": {"from": "2026-11-01", "until": "2026-11-25"}}
+    long = INPUT._replace(prompt_above=100)
+    assert prices(lock, rates, "2026-11-09", "2026-11-10", "2026-11-24", "2026-11-25", key=long) == [
+        "2.00", "2.00", "2.00", "5.00",
+    ]  # fmt: skip
+    assert prices({}, rates, "2026-11-09", "2026-11-10", key=long) == ["2.00", "5.00"]

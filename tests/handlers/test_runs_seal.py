@@ -94,7 +94,10 @@ def with_amount(amount: str) -> Callable[[Any], Any]:
         (lambda: change(ACCOUNT, "totals", lambda t: {**t, "tax": "18.40"}), "net + tax is 115.19, expected 115.18"),
         (lambda: change(INVOICE, "total", lambda _: "115.19"), "invoiced total is 115.19, expected 115.18"),
         (lambda: change(INVOICE, "manifest_sha256", lambda _: "0"), "bundle of the invoice is 0"),
-        (lambda: change(POSTING, "body", with_amount("55")), "posted revenue and deferred is 95.88665, expected 96.791325"),
+        (
+            lambda: change(POSTING, "body", with_amount("55")),
+            "posted revenue and deferred is 95.88665, expected 96.791325",
+        ),
         (lambda: remove(POSTING), "invoice, posting and totals is missing"),
         (lambda: remove(INVOICE), "invoice number 1 of bp-us in 2026 is missing"),
     ],

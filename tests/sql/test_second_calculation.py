@@ -98,12 +98,7 @@ def test_both_calculations_agree_where_the_total_is_at_the_bound_of_a_volume_and
         single_rules.minimum_in_one_stretch,
         single_rules.included_from_the_second_version_on,
         single_rules.graduated_from_the_second_version_on,
-        pytest.param(
-            single_rules.long_prompts_during_a_lock,
-            marks=pytest.mark.xfail(
-                strict=True, raises=AssertionError, reason="a locked list gets dearer long prompts"
-            ),
-        ),
+        single_rules.long_prompts_during_a_lock,
     ],
 )
 def test_both_calculations_agree_on_a_single_rule(agreed: Callable[[], Agreed], tmp_path: Path) -> None:
