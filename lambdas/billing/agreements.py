@@ -13,7 +13,7 @@ from lambdas.billing.canonical import content_hash
 from lambdas.billing.documents import Contract, read_contract
 from lambdas.billing.errors import DocumentRefused
 from lambdas.billing.periods import account_period, day_count, next_period, prorate_sum, prorate_units
-from lambdas.billing.plans import Plan, read_plan
+from lambdas.billing.plans import Plan, pool_unit, read_plan
 from lambdas.billing.pricing import Pricing, Shares, read_cards
 from lambdas.billing.rate_cards import RateCardVersion
 from lambdas.billing.times import Period, day_start
@@ -196,8 +196,10 @@ def _shares(limits: Sequence[tuple[str, str, Contract, Plan]], of: int) -> Share
             charges.setdefault(charge.id, []).append((charge.included, days))
         for pool in {charge.pool.id: charge.pool for charge in plan.charges if charge.pool is not None}.values():
             name = f"pool:{pool.id}"
-            if kinds.setdefault(name, pool.amount is None) != (pool.amount is None):
-                raise DocumentRefused("included", pool.id, "included usage of one name is units or money, not both")
+            if kinds.setdefault(name, pool_unit(plan, pool)) != pool_unit(plan, pool):
+                raise DocumentRefused(
+                    "included", pool.id, "included usage of one name is of one unit in all of a period"
+                )
             if pool.amount is None:
                 units.setdefault(pool.id, []).append((pool.quantity or 0, days))
             else:

@@ -73,6 +73,15 @@ def term_start(contracts: Sequence[Contract], at: str) -> str | None:
     return start
 
 
+def counted_before(committed: Mapping[str, str] | None, term: str | None, period_start: str) -> dict[str, str] | None:
+    """What counts so far to the term that runs at a period's start, and began at `term`. `committed` is what the last
+    invoice says, and may be of a term that ended in a month without an invoice; such months count nothing. None where
+    the term begins with the period, or there is none."""
+    if committed is not None and (term is None or committed["from"] == term[:10]):
+        return dict(committed)
+    return None if term is None or term == period_start else {"from": term[:10], "exact": "0"}
+
+
 def carried_on(committed: Committed) -> dict[str, str]:
     """What the next invoice must know of it."""
     if committed.ends:

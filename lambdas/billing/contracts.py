@@ -9,21 +9,21 @@ from lambdas.billing.commitments import term_start
 from lambdas.billing.documents import Contract
 from lambdas.billing.errors import DocumentRefused
 from lambdas.billing.periods import account_period, month_of, periods_after
-from lambdas.billing.plans import Plan
+from lambdas.billing.plans import Plan, pool_unit
 from lambdas.billing.times import day_start
 
 
 def check_contract(
-    new: Contract, earlier: Sequence[Contract], *, plan: Plan, plan_before: Plan | None, now: str
+    new: Contract, earlier: Sequence[Contract], *, plan: Plan, plans_before: Sequence[Plan], now: str
 ) -> None:
     """Refuse a version that does not follow the customer's `earlier` ones (oldest first).
 
     The first may begin on any day, also a past one. A later one begins on any UTC day after `now` and after the one
     before it, and keeps entity, currency and anchor day: an account's invoices are of one series, one currency and one
-    row of periods. `plan` is the plan it names and `plan_before` that of the version before it; where they define the
-    primary meter differently, it begins with a billing period (R8). A commitment by term begins with a billing period
-    and stands until its end; tax, and what a charge's position counts, change with a billing period too. Raises
-    DocumentRefused.
+    row of periods. `plan` is the plan it names and `plans_before` those of `earlier`; where it defines the primary
+    meter differently than the last of them, it begins with a billing period (R8). A commitment by term begins with a
+    billing period and stands until its end; tax, and what a charge's position counts, change with a billing period
+    too. Raises DocumentRefused.
     """
     _check_term(new, earlier)
     if not earlier:
@@ -51,8 +51,11 @@ def check_contract(
         )
     period = account_period(month_of(begin, new.anchor_day), new.anchor_day)
     if begin != period.start:
-        _check_within_a_period(new, last, plan, plan_before, period.end[:10])
-    if plan_before is not None and not _same_meter(plan, plan_before) and begin != period.start:
+        ends = [contract.effective_from for contract in earlier[1:]] + [new.effective_from]
+        together = [other for other, end in zip(plans_before, ends, strict=True) if end > period.start[:10]]
+        _check_within_a_period(new, last, plan, together, period.end[:10])
+    plan_before = plans_before[-1]
+    if not _same_meter(plan, plan_before) and begin != period.start:
         remedy = (
             f"it counts the primary meter {plan.primary_meter} differently than {plan_before.id}@{plan_before.version} "
             f"counts {plan_before.primary_meter}, so it begins with a billing period, such as {period.end[:10]}"
@@ -61,21 +64,35 @@ def check_contract(
 
 
 def _check_within_a_period(
-    new: Contract, last: Contract, plan: Plan, plan_before: Plan | None, next_start: str
+    new: Contract, last: Contract, plan: Plan, together: Sequence[Plan], next_start: str
 ) -> None:
-    """What one invoice cannot hold twice: two taxes, or two meanings of one charge's position."""
+    """What one invoice cannot hold twice: two taxes, or two meanings of one position. `together` are the plans of the
+    period's other versions: also one that is not the last may have a charge or a pool of the same id."""
     remedy = f"it changes with a billing period only, such as {next_start}"
     if (new.tax_category, new.tax_rate) != (last.tax_category, last.tax_rate):
         raise DocumentRefused("tax", f"{new.tax_category} {new.tax_rate}", remedy)
-    before = {charge.id: charge for charge in plan_before.charges} if plan_before is not None else {}
-    for charge in plan.charges:
-        was = before.get(charge.id)
-        if was is None:
-            continue
-        if was.unit != charge.unit:
-            raise DocumentRefused("plan", f"charge {charge.id} in {charge.unit}", f"it was in {was.unit}; {remedy}")
-        if _included_in(was) != _included_in(charge):
-            raise DocumentRefused("plan", f"charge {charge.id}", f"what shares its included usage is another; {remedy}")
+    for before in together:
+        charges = {charge.id: charge for charge in before.charges}
+        pools = {charge.pool.id: pool_unit(before, charge.pool) for charge in before.charges if charge.pool is not None}
+        for charge in plan.charges:
+            was = charges.get(charge.id)
+            if was is not None:
+                _check_same_position(was, charge, remedy)
+            unit = None if charge.pool is None else pool_unit(plan, charge.pool)
+            if charge.pool is not None and unit != pools.get(charge.pool.id, unit):
+                remedy = f"it was in {pools[charge.pool.id]}; {remedy}"
+                raise DocumentRefused("plan", f"included usage {charge.pool.id} in {unit}", remedy)
+
+
+def _check_same_position(was: Charge, charge: Charge, remedy: str) -> None:
+    """Refuse a charge of the same id whose position counts something else, or in other steps: a block that is begun
+    must have been charged as a block."""
+    if was.unit != charge.unit:
+        raise DocumentRefused("plan", f"charge {charge.id} in {charge.unit}", f"it was in {was.unit}; {remedy}")
+    if _included_in(was) != _included_in(charge):
+        raise DocumentRefused("plan", f"charge {charge.id}", f"what shares its included usage is another; {remedy}")
+    if was.kind != charge.kind and "package" in (was.kind, charge.kind):
+        raise DocumentRefused("plan", f"charge {charge.id} as {charge.kind}", f"it was {was.kind}; {remedy}")
 
 
 def _included_in(charge: Charge) -> tuple[str, bool] | None:

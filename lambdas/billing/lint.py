@@ -12,7 +12,7 @@ from lambdas.billing.documents import Contract
 from lambdas.billing.errors import CliffAboveLimit, DocumentRefused
 from lambdas.billing.lines import ClassPrice
 from lambdas.billing.meters import ALL_TOOLS, Meter, common_class
-from lambdas.billing.money import format_amount, multiply, parse_amount
+from lambdas.billing.money import ONE, format_amount, multiply, parse_amount
 from lambdas.billing.plans import Charge, Plan
 from lambdas.billing.pricing import Pricing
 from lambdas.billing.rate_cards import Rate, RateCardVersion, RateKey
@@ -21,6 +21,9 @@ from lambdas.billing.times import day_start
 
 _ANY = "any"
 """Stands for a provider, a model or a tool where a charge has one price for all of them."""
+
+_DIVIDED_UNIT: int = ONE // 10**12
+"""What a bound that is shared out is rounded to (K2); times a percentage of four decimals it stays exact."""
 
 Histories = Mapping[RateKey, PriceHistory]
 
@@ -100,11 +103,25 @@ def _check_terms(plan: Plan, contract: Contract, cost_versions: Sequence[RateCar
     if passing and foreign and contract.fx_card is None:
         raise DocumentRefused("fx_card", None, f"costs are in {foreign.pop()}: name the card of the exchange rates")
     usage = {charge.id for charge in plan.charges if charge.kind != "flat"}
+    for charge in plan.charges:
+        for name in ("minimum", "maximum"):
+            bound = getattr(charge, name)
+            if bound is not None and parse_amount(bound) % _DIVIDED_UNIT and _discounted(charge, contract):
+                remedy = f"at most 12 decimals where a percentage is taken off, in plan {plan.id}@{plan.version}"
+                raise DocumentRefused("discounts", f"{name} {bound} of charge {charge.id}", remedy)
     for position, discount in enumerate(contract.discounts):
         for name in discount.charges:
             if name not in usage:
                 remedy = f"a usage charge of plan {plan.id}@{plan.version}: {', '.join(sorted(usage))}"
                 raise DocumentRefused(f"discounts[{position}].charges", name, remedy)
+
+
+def _discounted(charge: Charge, contract: Contract) -> bool:
+    """Whether a percentage discount counts from a charge."""
+    return any(
+        discount.percent is not None and (not discount.charges or charge.id in discount.charges)
+        for discount in contract.discounts
+    )
 
 
 class _Agreed:
@@ -147,6 +164,11 @@ class _Agreed:
                     first = time if first is None else min(first, time)
         if charge.prices == "charge":
             self._check_begins(charge, first)
+        blocks = {price.rate.per for price in found}
+        if charge.kind == "package" and len(blocks) > 1:
+            sizes = ", ".join(str(per) for per in sorted(blocks))
+            remedy = "one block size: all that the charge counts stands in one row of blocks, by whichever class begun"
+            raise DocumentRefused("rate_card", f"charge {charge.id} in blocks of {sizes}", remedy)
         if found:
             yield Cliff(charge.id, max(_cliffs(charge, found)))
 

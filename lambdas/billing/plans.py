@@ -20,7 +20,7 @@ from lambdas.billing.models.pure_token import PURE_TOKEN
 from lambdas.billing.models.template import Template
 from lambdas.billing.pools import with_pools
 
-__all__ = ["BEARERS", "KINDS", "METERS", "MODELS", "POSTURES", "Charge", "Plan", "Pool", "read_plan"]
+__all__ = ["BEARERS", "KINDS", "METERS", "MODELS", "POSTURES", "Charge", "Plan", "Pool", "pool_unit", "read_plan"]
 
 MODELS = {
     "pure_token": PURE_TOKEN,
@@ -117,6 +117,13 @@ def read_plan(document: Any) -> Plan:
     _check_funding(plan)
     _check_story(plan)
     return plan
+
+
+def pool_unit(plan: Plan, pool: Pool) -> str:
+    """What a pool of a plan counts: `money`, or the unit that all its charges have."""
+    if pool.amount is not None:
+        return "money"
+    return next(charge.unit for charge in plan.charges if charge.id == pool.charges[0])
 
 
 def _template_of(document: Any) -> Template:

@@ -132,7 +132,7 @@ def rate_event(row: UsageRow, pricing: Pricing, totals: Totals, positions: Posit
                     "charge", price.charge.id, "this charge depends on positions; measure the period first"
                 )
             position = positions.move(price.position, price.advance(units))
-            total = positions.totals[price.position]
+            total = positions.totals.get(price.position, 0)
             line = line_of_all(price, units, position, total)
             if line is None:
                 parts = charged_parts(price, units, position, total)

@@ -72,7 +72,9 @@ def settle(agreement: Agreement, totals: Totals, carried: Mapping[str, Any] | No
     fixed = _fixed_lines([*lines, *percent], agreement)
     counted: dict[int, int] = {}
     for line in (*lines, *percent, *fixed):
-        counted[line.contract_version] = counted.get(line.contract_version, 0) + line.amount
+        ahead = line.fee is not None and line.fee.ahead  # counts where it is billed: the next invoice does not bill it
+        version = agreement.last.contract.version if ahead else line.contract_version
+        counted[version] = counted.get(version, 0) + line.amount
     committed = committed_of(agreement, sum(counted.values()), carried)
     missing = true_up(agreement, counted, committed)
     raised = [] if missing is None else [_true_up_line(missing.amount, missing.arithmetic, agreement)]

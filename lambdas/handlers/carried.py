@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lambdas.billing.commitments import term_start
+from lambdas.billing.commitments import counted_before, term_start
 from lambdas.billing.documents import Contract
 from lambdas.billing.errors import EarlierPeriodOpen
 from lambdas.billing.periods import month_of
@@ -54,10 +54,10 @@ def carried_forward(
         return None
     carried = _last_invoice(customer, period.name, first, billing=billing, evidence=evidence)
     term = term_start(contracts, period.start)
-    if term is not None and term < period.start and (carried is None or carried["committed"] is None):
-        nothing = {"invoice": "", "hash": "", "advance": [], "credit": "0"}  # months without an invoice counted nothing
-        return {**(carried or nothing), "committed": {"from": term[:10], "exact": "0"}}
-    return carried
+    committed = counted_before(None if carried is None else carried["committed"], term, period.start)
+    if carried is None and committed is None:
+        return None
+    return {**(carried or {"invoice": "", "hash": "", "advance": [], "credit": "0"}), "committed": committed}
 
 
 def later_account(customer: str, month: str, entity: str, billing: Billing) -> str | None:

@@ -162,8 +162,8 @@ class Catalogue:
             return _repeated(name, self._document("contract", new.customer, "CUSTOMER#{}", key, new.version), document)
         plan = self._plan_of(new)
         cards = self._cards_of(new)
-        before = self._plan_of(agreed[-1]) if agreed else None
-        check_contract(new, agreed, plan=plan, plan_before=before, now=now)
+        before = [self._plan_of(contract) for contract in agreed]
+        check_contract(new, agreed, plan=plan, plans_before=before, now=now)
         pricing = (new.rate_card, new.override_card, new.fx_card)
         priced = [version for card in pricing if card is not None for version in cards[card]]
         lint = lint_agreement(plan, new, priced, cards.get(new.cost_card or "", ()))

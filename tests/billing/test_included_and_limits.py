@@ -9,14 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.billing.errors import InvalidAmount, RateMissing, TooManyLines
+from lambdas.billing.documents import read_contract
+from lambdas.billing.errors import DocumentRefused, InvalidAmount, RateMissing, TooManyLines
 from lambdas.billing.explain import explain_charges, explain_line
 from lambdas.billing.lines import charged_parts, line_of_all
+from lambdas.billing.lint import lint_agreement
 from lambdas.billing.money import ONE, format_amount, parse_amount
+from lambdas.billing.plans import read_plan
+from lambdas.billing.rate_cards import read_rate_card_version
 from lambdas.billing.rating import UsageRow
 from lambdas.billing.verify import verify_bundle
 from tests.billing.account import (
     Json,
+    M,
     agreed,
     card,
     carried_from,
@@ -377,6 +382,69 @@ def test_a_percentage_that_cannot_be_exact_over_a_minimum_is_an_error_and_not_a_
     agreement = agreed("2026-11", [contract("limited", START, discounts=[TENTH])], [document], rates)
     with pytest.raises(InvalidAmount, match="discount tenth"):
         invoiced(agreement, [])
+
+
+@pytest.mark.parametrize(
+    ("minimum", "charges", "taken"),
+    [
+        ("100.000000000001", None, True),
+        ("100.0000000000001", None, False),
+        ("100.0000000000001", ["output"], True),
+    ],
+)
+def test_a_percentage_off_a_bound_that_it_could_not_divide_exactly_is_not_agreed(
+    minimum: str, charges: list[str] | None, taken: bool
+) -> None:
+    output: Json = {"id": "output", "meter": "output", "kind": "per_unit", "prices": "charge"}
+    document = limited(minimum=minimum)
+    document["charges"] = [*document["charges"], output]
+    rates = card(1, START, price("input", "2", per=1), price("output", "10", per=1))
+    scope = {} if charges is None else {"charges": charges}
+    terms = read_contract(contract("limited", START, discounts=[{**TENTH, **scope}]))
+    cards = [read_rate_card_version("std", rates["std@1"])]
+    if taken:
+        lint_agreement(read_plan(document), terms, cards)
+    else:
+        with pytest.raises(DocumentRefused, match="at most 12 decimals where a percentage is taken off"):
+            lint_agreement(read_plan(document), terms, cards)
+
+
+def test_a_fee_for_the_next_period_counts_to_a_commitment_also_where_the_next_version_charges_it() -> None:
+    base: Json = {"id": "base", "kind": "flat", "timing": "advance"}
+    document = plan("b", [base, {"id": "input", "meter": "input", "kind": "per_unit", "prices": "charge"}])
+    rates = card(1, START, price("base", "30", per=1), price("input", "2", per=1))
+    committed: Json = {"commitment": {"amount": "100.00", "counting": "period"}}
+    contracts = [contract("b", START, **committed), contract("b", "2026-12-01", 2, **committed)]
+    agreement = agreed("2026-11", contracts, [document], rates)
+    lines = [line[:2] for line in shown(invoiced(agreement, [used("2026-11-10", input=5)]))]
+    assert lines == [("base", "30"), ("base", "30"), ("input", "10"), ("commitment", "30")]  # 100 - 30 - 30 - 10
+
+
+def test_blocks_of_different_sizes_in_one_charge_are_refused() -> None:
+    """Cached input in blocks of 1,000 would move the position past blocks of 1,000,000 that nobody had begun."""
+    document = plan("p", [{"id": "input", "meter": "input", "kind": "package"}])
+    terms = read_contract(contract("p", START))
+
+    def check(cached_per: int) -> None:
+        rates = card(1, START, class_price("input", "100"), class_price("cached_input", "1", per=cached_per))
+        lint_agreement(read_plan(document), terms, [read_rate_card_version("std", rates["std@1"])])
+
+    check(M)
+    with pytest.raises(DocumentRefused, match="charge input in blocks of 1000, 1000000: one block size"):
+        check(1_000)
+
+
+def test_a_bundle_that_hides_the_position_of_free_units_is_a_difference_and_no_crash() -> None:
+    document = plan(
+        "tokens", [{"id": "input", "meter": "input", "kind": "per_unit"}],
+        included=[{"id": "p", "charges": ["input"], "amount": "5"}], currency="USD",
+    )  # fmt: skip
+    free = card(1, "2026-01-01", class_price("input", "0"))
+    month = month_of([raw_event("free", "2026-11-10T00:00:00Z", {"input": 5})], plan=document, rates=free)
+    assert verify_bundle(io.BytesIO(month.bundle())).ok
+    month.invoice["positions"].clear()
+    [difference] = verify_bundle(io.BytesIO(month.bundle())).differences
+    assert (difference.file, difference.field) == ("invoice.json", "positions.pool:p")
 
 
 def test_a_percentage_off_one_charge_takes_nothing_from_another() -> None:

@@ -51,7 +51,7 @@ PLANS = {
     "arrears@1": PURE._replace(charges=(*PURE.charges, Charge("base", "", (), "flat", timing="arrears"))),
     "advance@1": PURE._replace(charges=(*PURE.charges, Charge("base", "", (), "flat", timing="advance"))),
 }
-CARRIED = {"advance": [{"charge": "base", "amount": "99"}], "committed": {"counted": "12.5"}}
+CARRIED = {"advance": [{"charge": "base", "amount": "99"}], "committed": {"from": "2026-10-15", "exact": "12.5"}}
 TERM = {"amount": "600.00", "counting": "term", "months": 12}
 UNREAD = cast(Billing, None)
 """No store at all: whatever reads it fails."""
@@ -148,6 +148,28 @@ def test_the_invoice_before_says_what_is_carried_on(versions: list[Contract]) ->
 
     digest = stores.billing().invoice(october["number"]).document_hash
     assert found == {"invoice": "BP-2026-000001", "hash": digest, **CARRIED}
+
+
+def test_what_counted_to_a_term_that_ended_without_an_invoice_does_not_count_to_the_next_one() -> None:
+    """The term of October and November was reached in October; November had no usage, so no invoice says it ended."""
+    set_up("acme")
+    term = {"amount": "600.00", "counting": "term", "months": 2}
+    versions = [contract(effective_from="2026-10-01", plan="pure", commitment=term)]
+    issue("2026-10", {"advance": [], "committed": {"from": "2026-10-01", "exact": "700"}, "credit": "0"})
+    put_account("2026-11", EMPTY)
+    put_account("2026-12", EMPTY)
+
+    def counted(month: str) -> dict[str, str] | None:
+        found = carried(month, *versions)
+        assert found is not None
+        committed: dict[str, str] | None = found["committed"]
+        return committed
+
+    assert counted("2027-01") == {"from": "2026-12-01", "exact": "0"}
+    set_values({"pk": "RUN#bp-us.2026-12.final", "sk": "A#acme"}, status=FAILED)
+    assert counted("2026-12") is None  # the term begins with this period
+    set_values({"pk": "RUN#bp-us.2026-11.final", "sk": "A#acme"}, status=FAILED)
+    assert counted("2026-11") == {"from": "2026-10-01", "exact": "700"}
 
 
 def test_an_invoice_that_says_nothing_about_it_carries_nothing() -> None:

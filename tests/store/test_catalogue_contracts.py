@@ -29,7 +29,7 @@ def units(name: str = "units", **weights: int) -> Plan:
 
 
 def check(new: Contract, earlier: Sequence[Contract], now: str = NOW, plan: Plan = PURE, before: Plan = PURE) -> None:
-    check_contract(new, earlier, plan=plan, plan_before=before if earlier else None, now=now)
+    check_contract(new, earlier, plan=plan, plans_before=[before] * len(earlier), now=now)
 
 
 @pytest.mark.parametrize("day", ["2020-01-31", "2026-11-16", "2030-02-02"])
@@ -204,6 +204,33 @@ def test_what_a_charge_counts_changes_with_a_period_only(before: Plan, plan: Pla
     else:
         with pytest.raises(DocumentRefused, match=refused):
             check(contract(2, "2026-12-02"), earlier, plan=plan, before=before)
+
+
+def test_what_is_counted_is_compared_with_all_versions_of_the_period() -> None:
+    earlier = [contract(1, "2026-10-01"), contract(2, "2026-12-05")]
+
+    def agree(day: str, plan: Plan, first: Plan) -> None:
+        check_contract(contract(3, day), earlier, plan=plan, plans_before=[first, listed()], now=NOW)
+
+    agree("2026-12-10", listed("other"), listed("other"))
+    with pytest.raises(DocumentRefused, match="charge other in call: it was in token"):
+        agree("2026-12-10", listed("other", "calls"), listed("other"))
+    with pytest.raises(DocumentRefused, match="it was in call"):
+        agree("2026-12-10", listed("other", pool="a"), listed("more", "calls", pool="a"))
+    with pytest.raises(DocumentRefused, match="it was in money"):
+        agree("2026-12-10", listed("other", pool="a"), listed("more", pool="a", amount=True))
+    agree("2027-01-02", listed("other", "calls"), listed("other"))  # version 1 is of an earlier period
+
+
+@pytest.mark.parametrize(("kind", "day", "taken"), [("package", "2026-12-02", False), ("package", "2026-12-01", True)])
+def test_blocks_are_counted_from_a_periods_begin_on(kind: str, day: str, taken: bool) -> None:
+    """A block that per unit usage began would have been charged as a block by nobody."""
+    plan = listed()._replace(charges=tuple(charge._replace(kind=kind) for charge in listed().charges))
+    if taken:
+        check(contract(2, day), [contract(1, "2026-10-01")], plan=plan, before=listed())
+    else:
+        with pytest.raises(DocumentRefused, match="it was per_unit; it changes with a billing period only"):
+            check(contract(2, day), [contract(1, "2026-10-01")], plan=plan, before=listed())
 
 
 def test_a_tax_changes_with_a_period_only() -> None:
