@@ -45,14 +45,14 @@ SELECT contract, charge, rate_version, start,
 FROM shares;
 CREATE TABLE fee_lines AS
 SELECT concat_ws('|', charge, rate_version, strftime(start, '%Y-%m-%d'), if(unused, 'unused', NULL)) AS key,
-       'fee' AS source, charge, contract, amount, row_number() OVER (ORDER BY start, unused) AS place
+       'fee' AS source, charge, contract, ahead, amount, row_number() OVER (ORDER BY start, unused) AS place
 FROM (
-    SELECT contract, charge, rate_version, start, amount, false AS unused FROM fees
+    SELECT contract, charge, rate_version, start, ahead, amount, false AS unused FROM fees
     WHERE ahead OR timing = 'arrears' OR NOT EXISTS (
         SELECT 1 FROM billed_fees WHERE billed_fees.charge = fees.charge AND exact(billed_fees.price) = fees.price
     )
     UNION ALL
-    SELECT contract, charge, rate_version, start, amount, true FROM unused_fees
+    SELECT contract, charge, rate_version, start, false, amount, true FROM unused_fees
 );
 
 -- Step 5. A bound counts for the days and for the usage of the stretches in which it is agreed.
@@ -116,7 +116,7 @@ CREATE TABLE before_true_up AS
 SELECT 1 AS step, charge_place, 1 AS what, place, key, source, charge, contract, quantity, events, blocks, amount
 FROM usage_lines JOIN places USING (charge)
 UNION ALL BY NAME
-SELECT 1 AS step, charge_place, 2 AS what, place, key, source, charge, contract, amount
+SELECT 1 AS step, charge_place, 2 AS what, place, key, source, charge, contract, ahead, amount
 FROM fee_lines JOIN places USING (charge)
 UNION ALL BY NAME
 SELECT 1 AS step, charge_place, 3 AS what, if(source = 'minimum', 1, 2) AS place, key, source, charge, contract, amount
@@ -127,6 +127,7 @@ UNION ALL BY NAME
 SELECT 3 AS step, place, key, source, charge, contract, amount FROM fixed_lines;
 
 -- Step 8. By period: for the days on which it is agreed, and what is charged by the contract versions that agree it.
+-- A fee for the next period counts under the last version of this one, also where the next period's version charges it.
 -- By term: once, by the invoice of the period that ends the term, which began with the first version that states it.
 CREATE TABLE true_up_line AS
 WITH agreed AS (
@@ -144,7 +145,9 @@ WITH agreed AS (
     HAVING count(*) > 0
 ), due AS (
     SELECT averaged(sum(exact(committed) * by_period.days), any_value(period.days)) AS due,
-           (SELECT sum(amount) FROM before_true_up WHERE contract IN (SELECT contract FROM by_period)) AS counted
+           (SELECT sum(amount) FROM before_true_up
+            WHERE if(coalesce(ahead, false), (SELECT contract FROM last), before_true_up.contract)
+                  IN (SELECT contract FROM by_period)) AS counted
     FROM by_period, period HAVING count(*) > 0
     UNION ALL
     SELECT exact(committed), before + (SELECT coalesce(sum(amount), 0) FROM before_true_up) FROM term, period
