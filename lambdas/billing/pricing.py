@@ -22,6 +22,8 @@ from lambdas.billing.times import day_start
 
 _MOST_MODELS = 10_000
 """Models remembered at once: where a charge prices every model, senders choose how many there are."""
+_MOST_CLASSES = 256
+"""Classes of a model remembered at once: where a charge counts all tools, senders choose their names."""
 _MOST_LINES = 100_000
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ONE_PRICE = ("per_unit", "package", "pass_through")
@@ -113,6 +115,8 @@ class Pricing:
             if quantity:
                 dated = known.get(token_class)
                 if dated is None:
+                    if len(known) >= _MOST_CLASSES:
+                        known.clear()
                     above = self._steps[step - 1] if step else 0
                     asked = RateKey(provider, model, token_class, service_tier, above)
                     dated = known[token_class] = self._dated_prices(asked)

@@ -251,6 +251,18 @@ def test_tools_are_charged_by_name() -> None:
     assert "no price for openai/gpt-4o tool_call:shell" in texts[1]
 
 
+def test_only_so_many_names_of_tools_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lambdas.billing.pricing._MOST_CLASSES", 2)
+    charges = [{"id": name, "meter": name, "kind": "per_unit", "prices": "charge"} for name in ("input", "tool_calls")]
+    rates = card(1, "2026-01-01", price("input", "1"), price("tool_calls", "2", per=1))
+    pricing = agreed("2026-11", [contract("t", "2026-11-01")], [plan("t", charges)], rates).at("2026-11-02T")
+    for n in range(5):
+        found = pricing.priced("openai", "gpt-4o", {f"tool_call:t{n}": 1, "tool_call:a": 3}, "2026-11-02T")
+        assert not isinstance(found, Unpriced)
+        assert [(one.rate.tiers[0].price, quantity) for one, quantity in found] == [("2", 3), ("2", 1)]
+    assert [len(classes) for classes in pricing._models.values()] == [1]
+
+
 def test_refused_classes_are_named_as_refused() -> None:
     document = {**TOKENS, "refused": ["input_audio"]}
     rates = card(1, "2026-01-01", class_price("input_audio", "2.00"))
