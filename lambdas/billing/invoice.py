@@ -22,7 +22,8 @@ from lambdas.billing.steps import Settlement, settle
 RULES_VERSION = "1"
 """Version of the billing rules (D18). A released rule set is never changed, only followed by the next."""
 MAX_LINES = 10_000
-"""Legal lines of one invoice: each is shown, rounded and explained, so an attribute that splits lines has a bound."""
+"""Legal lines of an invoice that an attribute splits: whoever sends usage chooses its values. What lines are without it
+follows from models and prices, and is billed however many there are."""
 
 
 class Draft(NamedTuple):
@@ -50,10 +51,12 @@ def draft_document(draft: Draft, totals: Totals) -> dict[str, Any]:
     contract = agreement.last.contract
     settlement = settle(agreement, totals, draft.carried)
     lines = settlement.lines
-    if len(lines) > MAX_LINES:
-        split = contract.split_by or "the models used"
-        remedy = f"at most {MAX_LINES} on an invoice; {split} makes too many. Resume the run: it leaves lines unsplit"
-        raise TooManyLines("lines", len(lines), remedy)
+    splitting = [stretch.contract.split_by for stretch in agreement.all if stretch.contract.split_by is not None]
+    if splitting and len(lines) > MAX_LINES:
+        remedy = (
+            f"at most {MAX_LINES} where lines are split; {splitting[-1]} makes too many. Resume the run: it leaves "
+        )
+        raise TooManyLines("lines", len(lines), f"{remedy}lines unsplit")
     currency = contract.currency
     digits = minor_digits(currency)
     net = apportion([line.amount for line in lines], digits)

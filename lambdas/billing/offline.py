@@ -25,7 +25,7 @@ from lambdas.billing.lines import Unpriced
 from lambdas.billing.lint import lint_agreement
 from lambdas.billing.money import parse_amount
 from lambdas.billing.offline_usage import Noted, Numbered, OfflineUsage
-from lambdas.billing.periods import account_period, month_of
+from lambdas.billing.periods import account_period, month_of, periods_after
 from lambdas.billing.plans import read_plan
 from lambdas.billing.pricing import read_cards
 from lambdas.billing.rating import Positions, Totals, measure_event, rate_event
@@ -191,10 +191,19 @@ def with_term(
     counted for it: then nothing did."""
     contracts = sorted(map(read_contract, documents.contracts), key=lambda contract: contract.version)
     start = term_start(contracts, agreement.period.start)
-    known = carried is not None and carried["committed"] is not None
-    if known or start is None or start == agreement.period.start:
+    known = None if carried is None else carried["committed"]
+    if start is None or start == agreement.period.start or (known is not None and not _ended(known, agreement)):
         return carried
     return {**(carried or _NOTHING), "committed": {"from": start[:10], "exact": "0"}}
+
+
+def _ended(committed: Mapping[str, Any], agreement: Agreement) -> bool:
+    """Whether the term that an earlier invoice counts for ended by the start, in a month without an invoice."""
+    contract = agreement.all[0].contract
+    if contract.commitment is None or contract.commitment.months is None:
+        return False
+    end = periods_after(day_start(committed["from"]), contract.commitment.months, contract.anchor_day)
+    return bool(end <= agreement.period.start)
 
 
 def goes_on(agreement: Agreement) -> bool:

@@ -169,7 +169,7 @@ class Pricing:
         charge = self._charge(asked)
         if charge is None or self.plan.refuses(asked.name):
             return _DatedPrices(("",), (self._no_charge(asked),))
-        key = asked if charge.prices != "charge" else RateKey("", "", charge.id, *asked[3:])
+        key = key_of(charge, asked)
         histories = (self._costs,) if charge.prices == "cost" else (self._list, self._override)
         changes = {start for cards in histories for start in self._starts(cards, key)}
         starts = sorted({*changes, *(self.contract.price_lock or ())})
@@ -218,6 +218,10 @@ class Pricing:
 
     def _class_price(self, charge: Charge, asked: RateKey, since: str, dated: DatedRate) -> ClassPrice | Unpriced:
         rate, passed = dated.rate, None
+        begun = self._rate_at(key_of(charge, asked), self._fixed_at) if charge.kind == "package" else None
+        if begun is not None and since > self._fixed_at and begun.rate.per != rate.per:
+            detail = f"rate {dated.name} of charge {charge.id} changes blocks of {begun.rate.per} within a period"
+            return Unpriced("wrong_price", f"{detail}; supersede it with the same block")
         if len(rate.tiers) > 1 and (charge.kind in _ONE_PRICE or charge.pool is not None):
             what = "shares included usage" if charge.pool is not None else f"is {charge.kind}"
             return Unpriced("wrong_price", f"rate {dated.name} has tiers and charge {charge.id} {what}")
@@ -288,6 +292,11 @@ class Pricing:
         if charge.prices == "cost":
             card = f"cost card {self.contract.cost_card or '(none named)'}"
         return Unpriced("no_price", f"{card} has no price for {what} on {time[:10]}")
+
+
+def key_of(charge: Charge, asked: RateKey) -> RateKey:
+    """What the price stands under: the class asked for, or the charge as a whole."""
+    return asked if charge.prices != "charge" else RateKey("", "", charge.id, *asked[3:])
 
 
 def prompt_size(quantities: Mapping[str, int]) -> int:

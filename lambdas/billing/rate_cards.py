@@ -18,6 +18,7 @@ MAX_RATES = 1000
 MAX_FX = 50
 MAX_TIERS = 20
 MAX_BOUND = 10**15
+_FX_STEP: int = ONE // 10**6
 
 
 class Tier(NamedTuple):
@@ -176,7 +177,9 @@ def _fx(entry: Any, currency: str, at: str) -> FxRate:
         raise DocumentRefused(f"{at}.foreign", foreign, "another currency than the card's")
     check_match(fields, "source", NAME, "the name of a table, such as fx-2027-02-09", at=f"{at}.")
     exact = parse_amount(fields["price"], f"{at}.price")
-    if exact <= 0:
-        raise DocumentRefused(f"{at}.price", fields["price"], "an exchange rate is above zero")
+    if exact <= 0 or exact % _FX_STEP:
+        raise DocumentRefused(
+            f"{at}.price", fields["price"], "above zero, at most 6 decimals: it multiplies prices (K2)"
+        )
     multiply(ONE // int(10 ** minor_digits(foreign)), exact, f"{at}.price")
     return FxRate(foreign, fields["price"], exact, fields["source"])

@@ -86,7 +86,8 @@ def price_histories(versions: Iterable[RateCardVersion]) -> dict[RateKey, PriceH
 
 
 def fx_at(versions: Iterable[RateCardVersion], foreign: str, time: str) -> DatedFx | None:
-    """The exchange rate for one unit of `foreign` that is in force at a canonical time; None before the first."""
+    """The exchange rate for one unit of `foreign` that is in force at a canonical time; None before the first. Of two
+    that begin on one day, the later version is a correction of the other."""
     quoted = [
         (day_start(version.effective_from), version.version, DatedFx(version.card, version.version, day, rate))
         for version in versions
@@ -122,7 +123,8 @@ def check_publication(
     if new.supersedes is not None:
         _check_correction(new, published)
     price_histories([*published, new])  # refuses two prices from one day
-    _check_fx(new, published, now)
+    if new.supersedes is None:
+        _check_fx(new, published, now)
     if start > now:
         return
     since = open_since if new.supersedes is not None or first_since is None else first_since
@@ -154,15 +156,16 @@ def _check_correction(new: RateCardVersion, published: Sequence[RateCardVersion]
     for rate in new.rates:
         if rate.key not in listed:
             raise DocumentRefused("rates", str(rate.key), f"version {wrong.version} has no such price to supersede")
-    if new.fx:
-        raise DocumentRefused("fx", new.fx[0].foreign, "an exchange rate is fixed for a period; publish the next one")
+    quoted = {quote.foreign for quote in wrong.fx}
+    for quote in new.fx:
+        if quote.foreign not in quoted:
+            raise DocumentRefused("fx", quote.foreign, f"version {wrong.version} has no such rate to supersede")
     for other in published:
         if other.supersedes == wrong.version:
-            taken = {rate.key for rate in other.rates}
-            for rate in new.rates:
-                if rate.key in taken:
-                    remedy = f"version {other.version} superseded it; supersede that one"
-                    raise DocumentRefused("supersedes", wrong.version, remedy)
+            taken = {rate.key for rate in other.rates} & {rate.key for rate in new.rates}
+            if taken or {quote.foreign for quote in other.fx} & {quote.foreign for quote in new.fx}:
+                remedy = f"version {other.version} superseded it; supersede that one"
+                raise DocumentRefused("supersedes", wrong.version, remedy)
 
 
 def _check_fx(new: RateCardVersion, published: Sequence[RateCardVersion], now: str) -> None:

@@ -179,35 +179,39 @@ def _charge_of(stretch: Stretch, charge_id: str) -> Charge:
 
 
 def _percent_lines(lines: Sequence[Line], agreement: Agreement) -> list[Line]:
-    """Step 6. Each percentage counts from usage charges as they are after step 5, those of its own contract version,
-    and takes off no more of a charge than others have left of it."""
+    """Step 6. Each percentage counts from usage charges as they are after step 5, those of the contract versions that
+    state it: one that later versions restate is one discount. It takes no more of a charge than others have left."""
     found: list[Line] = []
-    left: dict[tuple[int, str], int] = {}
+    charged: dict[tuple[int, str], int] = {}
+    left: dict[str, int] = {}
     for line in lines:
         if line.source != FEE:
             name = (line.contract_version, line.charge)
-            left[name] = left.get(name, 0) + line.amount
-    bases = dict(left)
+            charged[name] = charged.get(name, 0) + line.amount
+            left[line.charge] = left.get(line.charge, 0) + line.amount
+    stated: dict[Discount, list[Stretch]] = {}
     for stretch, discount in _discounts(agreement):
+        stated.setdefault(discount, []).append(stretch)
+    for discount, stretches in stated.items():
         if discount.percent is None:
             continue
-        scope = [
-            name
-            for name in bases
-            if name[0] == stretch.contract.version and (not discount.charges or name[1] in discount.charges)
-        ]
-        amount = 0
-        for name in scope:
-            share = multiply(bases[name], discount.percent, f"discount {discount.id}")
-            taken = min(share, max(0, left[name]))
-            left[name] -= taken
-            amount += taken
-        if amount > 0:
-            percent, base = format_amount(discount.percent), sum(bases[name] for name in scope)
-            most = "" if amount == multiply(base, discount.percent) else ", at most what others leave,"
-            arithmetic = f"{percent} x {format_amount(base)}{most} = {format_amount(amount)} off"
+        versions = {stretch.contract.version for stretch in stretches}
+        bases: dict[str, int] = {}
+        for (version, charge), amount in charged.items():
+            if version in versions and (not discount.charges or charge in discount.charges):
+                bases[charge] = bases.get(charge, 0) + amount
+        taken = 0
+        for charge, base in bases.items():
+            wanted = multiply(max(0, base), discount.percent, f"discount {discount.id}")
+            part = min(wanted, max(0, left[charge]))
+            left[charge] -= part
+            taken += part
+        if taken:
+            percent, base = format_amount(discount.percent), sum(max(0, base) for base in bases.values())
+            most = "" if taken == multiply(base, discount.percent) else ", at most what others leave,"
+            arithmetic = f"{percent} x {format_amount(base)}{most} = {format_amount(taken)} off"
             cause = f"{format_amount(100 * discount.percent)} % off {', '.join(discount.charges) or 'usage'}"
-            found.append(_discount_line(discount, stretch, amount, cause, arithmetic))
+            found.append(_discount_line(discount, stretches[-1], taken, cause, arithmetic))
     return found
 
 

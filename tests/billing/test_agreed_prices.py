@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
@@ -341,3 +342,48 @@ def test_a_lock_holds_back_dearer_long_prompts_that_came_later() -> None:
         "2.00", "2.00", "2.00", "5.00",
     ]  # fmt: skip
     assert prices({}, rates, "2026-11-09", "2026-11-10", key=long) == ["2.00", "5.00"]
+
+
+def fx_card(version: int, day: str, rate: str, **more: Any) -> Json:
+    return card(version, day, name="fx", fx=[{"foreign": "EUR", "price": rate, "source": "ecb"}], **more)
+
+
+def test_an_exchange_rate_that_was_mistyped_is_superseded_on_its_own_day() -> None:
+    wrong, mended = fx_card(1, "2026-11-01", "11.7"), fx_card(2, "2026-11-01", "1.17", supersedes=1, reason="typo")
+    publish(mended, wrong)
+    with pytest.raises(DocumentRefused, match="version 2 superseded it"):
+        publish(fx_card(3, "2026-11-01", "1.18", supersedes=1, reason="again"), wrong, mended)
+    with pytest.raises(RatesOverlap, match="that period is billed"):
+        publish(mended, wrong, since="2026-12-01")
+    with pytest.raises(RatesOverlap):
+        publish(fx_card(2, "2026-11-01", "1.17"), wrong)
+    passing: Json = {"id": "cost", "meter": "input", "kind": "pass_through", "markup": "1"}
+    costs = card(1, "2026-11-01", class_price("input", "1.00"), name="cost", currency="EUR")
+    terms = contract("p", "2026-11-01", cost_card="cost", fx_card="fx")
+    agreement = agreed("2026-11", [terms], [plan("p", [passing])], {**costs, **wrong, **mended})
+    [line] = invoiced(agreement, [used("2026-11-02", input=M)])["lines"]
+    assert (line["exact"], line["pass_through"]["fx"]["rate_version"]) == ("1.17", "fx@2")
+
+
+@pytest.mark.parametrize(("rate", "taken"), [("1.123456", True), ("1.1234567", False), ("0", False)])
+def test_an_exchange_rate_has_at_most_six_decimals(rate: str, taken: bool) -> None:
+    if taken:
+        assert read_rate_card_version("fx", fx_card(1, "2026-11-01", rate)["fx@1"]).fx[0].rate == rate
+    else:
+        with pytest.raises(DocumentRefused, match="at most 6 decimals"):
+            read_rate_card_version("fx", fx_card(1, "2026-11-01", rate)["fx@1"])
+
+
+def test_blocks_that_change_their_size_within_a_period_park_usage_instead_of_giving_units_away() -> None:
+    document = plan("b", [{"id": "input", "meter": "input", "kind": "package", "prices": "charge"}])
+    rates = {
+        **card(1, "2026-11-01", price("input", "1", per=1_000)),
+        **card(2, "2026-11-16", price("input", "9", per=M)),
+    }
+    rows = [used("2026-11-15", input=1_500_300), used("2026-11-16", input=400)]
+    november = agreed("2026-11", [contract("b", "2026-11-01")], [document], rates)
+    _, texts = rated(november, rows)
+    assert '"1501"' in texts[0]
+    assert '"parked","rate std@2 of charge input changes blocks of 1000 within a period' in texts[1]
+    december = agreed("2026-12", [contract("b", "2026-11-01")], [document], rates)
+    assert shown(invoiced(december, [used("2026-12-16", input=400)])) == [("input", "9", "9.00")]

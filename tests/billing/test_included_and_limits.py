@@ -477,3 +477,26 @@ def test_bounds_and_commitments_of_one_contract_version_count_what_that_version_
         ("per_unit", None),
         ("maximum", "100.00 x 15/30 - 60 = -10"),
     ]
+
+
+@pytest.mark.parametrize("versions", [1, 2])
+def test_a_contract_version_that_restates_everything_changes_no_amount(versions: int) -> None:
+    terms: Json = {"discounts": [TENTH]}
+    contracts = [contract("limited", START, **terms), contract("limited", "2026-11-16", 2, price_lock=LOCK, **terms)]
+    agreement = agreed("2026-11", contracts[:versions], [limited(maximum="90.00")], POOLED_INPUT)
+    invoice = invoiced(agreement, [used("2026-11-10", input=150), used("2026-11-20", input=25)])
+    assert invoice["net_exact"] == "81"  # 300 + 50, down to 90, less a tenth
+
+
+LOCK = {"from": START, "until": "2027-11-01"}
+
+
+def test_a_percentage_of_what_a_maximum_took_away_is_not_added_to_the_bill() -> None:
+    charges = [
+        {"id": "input", "meter": "input", "kind": "per_unit", "prices": "charge", "maximum": "90.00"},
+        {"id": "output", "meter": "output", "kind": "per_unit", "prices": "charge"},
+    ]
+    contracts = [contract("two", START), contract("two", "2026-11-16", 2, discounts=[TENTH])]
+    agreement = agreed("2026-11", contracts, [plan("two", charges, currency="USD")], POOLED)
+    invoice = invoiced(agreement, [used("2026-11-10", input=150), used("2026-11-20", input=25, output=5)])
+    assert [line[:2] for line in shown(invoice)][-1] == ("tenth", "-5")  # of 5 x 10; input is at its maximum already

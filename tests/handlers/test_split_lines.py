@@ -46,7 +46,7 @@ def test_more_lines_than_an_invoice_holds_fail_by_name_and_are_left_whole_when_t
     assert execute()["status"] == "incomplete"
     error = account_of("acme").error
     assert error is not None and error["code"] == "TooManyLines"
-    assert "lines = 3: at most 2 on an invoice; project makes too many. Resume the run" in error["detail"]
+    assert "lines = 3: at most 2 where lines are split; project makes too many. Resume the run" in error["detail"]
 
     assert execute(execution="two")["status"] == "sealed"
     invoice = invoice_of("acme")

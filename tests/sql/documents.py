@@ -94,6 +94,8 @@ class Prices:
 
     def __init__(self, seed: str) -> None:
         self.draw = random.Random(seed)
+        self.blocks: dict[str, int] = {}
+        """Block size of each meter that is sold in blocks: a charge keeps it within a period."""
 
     def text(self, most: int = 4000) -> str:
         cents = self.draw.randrange(1, most)
@@ -110,7 +112,8 @@ class Prices:
             bounds = sorted({self.draw.randrange(1, most + 1) for _ in range(self.draw.randrange(1, 5))})
             return {"per": 1_000, "tiers": [{"up_to": b, "price": self.text()} for b in (*bounds, None)]}
         if kind == "package":
-            return {"per": self.draw.choice((1_000, 1_000_000) if used > 100_000 else (1, 1_000)), "price": self.text()}
+            drawn = self.draw.choice((1_000, 1_000_000) if used > 100_000 else (1, 1_000))
+            return {"per": self.blocks.setdefault(meter, drawn), "price": self.text()}
         return {"per": self.per() if USED_OF[meter] > 1 else 1, "price": self.text()}
 
     def of_classes(

@@ -63,7 +63,7 @@ def everything() -> Agreed:
         shows=(
             "base|%|2026-11-02", "seat|%|2026-12-01", "input|%|prompt>200000|%|included", "output|%|prompt>400000|%",
             "output|%|own@1|%", "output|%|std@3|%", "output|%|std@4|%", "cache_storage|%|cost@2|%", "calls|maximum",
-            "compute_seconds|%|included%", "compute_seconds|%|1|project=", "tools|discount|contract@1",
+            "compute_seconds|%|included%", "compute_seconds|%|1|project=", "tools|discount|contract@2",
             "all|discount|contract@2", "fixed|discount|contract@2", "commitment|contract@2",
         ),
     )  # fmt: skip

@@ -78,23 +78,33 @@ CREATE TABLE agreed_discounts AS
 SELECT discounts.*, stretches.days, row_number() OVER (ORDER BY contract, place) AS discount_place
 FROM discounts JOIN stretches USING (contract);
 
--- Step 6. Every percentage counts from usage after step 5; never more than all of a charge.
+-- Step 6. Every percentage counts from usage after step 5, over all contract versions that state the same one; never
+-- more of a charge than the whole of it.
 CREATE TABLE percent_lines AS
 WITH discountable AS (
     SELECT contract, charge, sum(amount) AS amount
     FROM (SELECT contract, charge, amount FROM usage_lines
           UNION ALL SELECT contract, charge, amount FROM limit_lines)
     GROUP BY contract, charge
-), ten_thousandths AS (
-    SELECT discount, discount_place, contract, charge, discountable.amount,
-           exact(percent) // 100000000000000 AS share,
-           sum(share) OVER (PARTITION BY contract, charge ORDER BY discount_place) AS up_to
-    FROM agreed_discounts JOIN discountable USING (contract)
-    WHERE percent IS NOT NULL AND (only_charges IS NULL OR list_contains(only_charges, charge))
+), stated AS (
+    SELECT discount, percent, only_charges, list(contract) AS contracts, max(contract) AS contract,
+           min(discount_place) AS discount_place
+    FROM agreed_discounts WHERE percent IS NOT NULL GROUP BY discount, percent, only_charges
+), wanted AS (
+    SELECT discount, discount_place, stated.contract, charge,
+           greatest(sum(discountable.amount), 0) * (exact(any_value(percent)) // 100000000000000) AS wanted
+    FROM stated JOIN discountable ON list_contains(contracts, discountable.contract)
+    WHERE only_charges IS NULL OR list_contains(only_charges, charge)
+    GROUP BY discount, discount_place, stated.contract, charge
+), running AS (
+    SELECT wanted.*, whole, sum(wanted) OVER (PARTITION BY charge ORDER BY discount_place) AS up_to
+    FROM wanted JOIN (
+        SELECT charge, greatest(sum(amount), 0) * 10000 AS whole FROM discountable GROUP BY charge
+    ) USING (charge)
 )
 SELECT discount || '|discount|contract@' || contract AS key, 'discount' AS source, discount AS charge, contract,
-       -sum(amount * (least(up_to, 10000) - least(up_to - share, 10000))) AS exact_22, discount_place AS place
-FROM ten_thousandths GROUP BY discount, discount_place, contract HAVING exact_22 < 0;
+       -sum(least(up_to, whole) - least(up_to - wanted, whole)) AS exact_22, discount_place AS place
+FROM running GROUP BY discount, discount_place, contract HAVING exact_22 < 0;
 
 -- Step 7. Fixed discounts, for the days they are agreed, while there is something to pay.
 CREATE TABLE fixed_lines AS
