@@ -164,8 +164,9 @@ def _agree_contract(call: Call) -> Response:
 
 
 def _list_contracts(call: Call) -> Response:
+    """The lint is the seller's: its notes speak of margins and costs, so a customer's key is not shown it."""
     page = call.catalogue.contracts_page(path_parameter(call.event, "id"), call.part())
-    return _listed(page, _shown_linted)
+    return _listed(page, _shown_linted if "operator" in caller_of(call.event).scopes else _shown_version)
 
 
 CALLS: Mapping[str, Callable[[Call], Response]] = {

@@ -400,6 +400,15 @@ def test_a_customers_key_reads_its_own_account_and_contracts_only() -> None:
     assert call("GET /v1/customers/{id}", caller={**ACME, "scopes": "ingest"}, id="acme").status == 403
 
 
+def test_what_the_lint_found_of_a_contract_is_shown_to_operators_only() -> None:
+    stock()
+    call("POST /v1/contracts", CONTRACT)
+    [seen] = call("GET /v1/customers/{id}/contracts", id="acme").body["items"]
+    assert "cliff" in seen["lint"]
+    [own] = call("GET /v1/customers/{id}/contracts", caller=ACME, id="acme").body["items"]
+    assert own == {name: seen[name] for name in seen if name != "lint"}
+
+
 def test_an_unreachable_table_answers_503_and_when_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     from botocore.exceptions import ReadTimeoutError
 
