@@ -11,8 +11,18 @@ from botocore.exceptions import ReadTimeoutError
 
 from lambdas.handlers import stores
 from lambdas.store import clients
-from tests.handlers.months import everything_stored, execute, open_run_item, publish, set_up, use
-from tests.store.catalogue_documents import card, rate
+from tests.handlers.months import (
+    START,
+    agree,
+    everything_stored,
+    execute,
+    invoice_of,
+    open_run_item,
+    publish,
+    set_up,
+    use,
+)
+from tests.store.catalogue_documents import PLAN, card, rate
 
 pytestmark = [pytest.mark.usefixtures("aws"), pytest.mark.long]
 WRITES = ("transact_write_items", "update_item", "put_item", "put_object")
@@ -23,8 +33,39 @@ class Died(BaseException):
     """The process is gone: nothing after the write runs."""
 
 
+TEAM = {
+    **PLAN,
+    "id": "team",
+    "model": "custom",
+    "primary_meter": "input",
+    "charges": [
+        {"id": "base", "kind": "flat", "timing": "advance"},
+        {"id": "input", "meter": "input", "kind": "graduated", "prices": "charge", "included": 1_000_000},
+    ],
+}
+TEAM_PRICES = card(
+    1,
+    "2026-10-01",
+    {"charge": "base", "per": 1, "price": "99.00"},
+    {"charge": "input", "per": 1_000_000, "tiers": [{"up_to": 500_000, "price": "3"}, {"up_to": None, "price": "2"}]},
+)
+
+
+@pytest.fixture(autouse=True)
+def few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lambdas.billing.invoice.MAX_LINES", 5)
+
+
 def world() -> None:
+    """Delta is measured before it is rated, has a fee in advance, and more lines than may be split."""
     set_up("acme", "beta", "gamma", tax="0.19")
+    catalogue = stores.catalogue()
+    catalogue.publish_plan(TEAM, now=START)
+    catalogue.publish_rate_card("team", TEAM_PRICES, now=START, periods=stores.sealed_periods())
+    catalogue.create_customer({"id": "delta", "name": "Delta"}, now=START)
+    agree("delta", effective_from="2026-11-01", plan="team", rate_card="team", split_by="project")
+    for n in range(4):
+        use("delta", f"d{n}", f"2026-11-1{n}T10:00:00Z", attributes={"project": f"p{n}"}, input=600_000)
     use("acme", "a", "2026-11-16T18:15:46.680590Z", input=22_361_870, output=4_088_665)
     use("beta", "known", "2026-11-20T10:00:00Z", input=1_000_000)
     use("beta", "parked", "2026-11-20T11:00:00Z", model="gpt-9", input=3)
@@ -32,8 +73,8 @@ def world() -> None:
 
 
 def work(done: list[str]) -> dict[str, Any]:
-    """The first execution leaves beta failed; a price is published; the second finishes. What is in `done` is not done
-    again, as a state machine does not go back."""
+    """The first execution leaves beta and delta failed; a price is published; the second finishes, with delta's lines
+    whole. What is in `done` is not done again, as a state machine does not go back."""
     if "one" not in done:
         execute(execution="one")
         done.append("one")
@@ -84,6 +125,7 @@ def expected() -> tuple[dict[str, Any], int]:
     world()
     with writes(remember):
         assert work([])["status"] == "sealed"
+    assert invoice_of("delta")["unsplit"]
     return final_state(), total
 
 
