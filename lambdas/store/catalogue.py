@@ -419,7 +419,7 @@ class Catalogue:
         items: list[StoredDocument] = []
         size = 0
         for item in self._versions(pk, kind, int(cursor), part.limit + 1):
-            size += len(item.body)
+            size += len(item.body.encode()) + len((item.lint or "").encode())
             if items and (len(items) == part.limit or size > MAX_PAGE_BYTES):
                 return Page(items, str(items[-1].document["version"]))
             items.append(document_of(item))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from lambdas.billing.canonical import content_hash
+from lambdas.billing.canonical import canonical_json, content_hash
 from lambdas.billing.errors import DocumentRefused, RatesOverlap
 from lambdas.billing.times import to_datetime
 from lambdas.store import clients
@@ -228,6 +228,16 @@ def test_a_page_of_large_cards_ends_before_an_answer_is_too_large(
     assert (len(first.items), first.cursor) == (2, "2")
     rest = catalogue.rate_card_versions_page("std", Part("2", 100))
     assert (len(rest.items), rest.cursor) == (1, None)
+
+
+def test_a_page_counts_bytes_and_what_the_lint_found(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Letters of three bytes and the plan's notes: each plan is above a third of the page, though its letters are not."""
+    plans = [{**PLAN, "id": "wide", "version": n, "name": "\u682a" * 200} for n in (1, 2, 3)]
+    """Letters of three bytes, and notes: three plans are above the page, though their letters are not."""
+    for document in plans:
+        catalogue.publish_plan(document, now=NOW)
+    monkeypatch.setattr("lambdas.store.catalogue.MAX_PAGE_BYTES", 3 * letters)
+    assert len(catalogue.plan_versions_page("wide", ALL).items) < 3
 
 
 @pytest.mark.parametrize(
