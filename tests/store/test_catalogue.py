@@ -231,9 +231,9 @@ def test_a_page_of_large_cards_ends_before_an_answer_is_too_large(
 
 
 def test_a_page_counts_bytes_and_what_the_lint_found(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Letters of three bytes and the plan's notes: each plan is above a third of the page, though its letters are not."""
-    plans = [{**PLAN, "id": "wide", "version": n, "name": "\u682a" * 200} for n in (1, 2, 3)]
     """Letters of three bytes, and notes: three plans are above the page, though their letters are not."""
+    plans = [{**PLAN, "id": "wide", "version": n, "name": "\u682a" * 200} for n in (1, 2, 3)]
+    letters = len(canonical_json(plans[0]))
     for document in plans:
         catalogue.publish_plan(document, now=NOW)
     monkeypatch.setattr("lambdas.store.catalogue.MAX_PAGE_BYTES", 3 * letters)
