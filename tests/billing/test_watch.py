@@ -315,9 +315,9 @@ def test_days_of_a_contract_version_without_a_cost_card_are_missing() -> None:
 
 def test_a_product_of_more_than_18_decimals_is_shown_to_12() -> None:
     tiny = card(1, START, class_price("input", "0.000000000000000003", per=1), name="prov", currency="EUR")
-    fx = quoted((START, "1.00000000001"))
-    margin = margin_of(used("2026-11-03", input=M), contracts=[WITH_FX], costs=tiny | fx)
-    assert margin["cost"] == "0.000000000003"  # 1,000,000 x 3e-18 x 1.00000000001 has more than 18 decimals
+    fx = quoted((START, "1.000001"))
+    margin = margin_of(used("2026-11-03", input=M - 1), contracts=[WITH_FX], costs=tiny | fx)
+    assert margin["cost"] == "0.000000000003"  # 999,999 x 3e-18 x 1.000001 has more than 18 decimals
 
 
 # what a period earns
