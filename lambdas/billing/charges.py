@@ -71,6 +71,16 @@ class Charge(NamedTuple):
         return by_kind or self.included > 0 or self.pool is not None or self.keeps_position
 
     @property
+    def position(self) -> str:
+        """What its units are counted under: its own id, or the included usage that it shares."""
+        return self.id if self.pool is None else f"pool:{self.pool.id}"
+
+    @property
+    def shares_money(self) -> bool:
+        """True where the included usage that it shares is an amount of money."""
+        return self.pool is not None and self.pool.amount is not None
+
+    @property
     def unit(self) -> str:
         if self.weights:
             return "unit"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from lambdas.billing.charges import Charge
 from lambdas.billing.commitments import term_start
@@ -61,6 +62,16 @@ def check_contract(
             f"counts {plan_before.primary_meter}, so it begins with a billing period, such as {period.end[:10]}"
         )
         raise DocumentRefused("effective_from", new.effective_from, remedy)
+
+
+def in_force(contracts: Sequence[Contract], first_day: str, last_day: str) -> list[Contract]:
+    """The versions in force on one of these days, of all versions of a customer in order."""
+    begun = [contract for contract in contracts if contract.effective_from <= last_day]
+    return [
+        contract
+        for contract, after in zip_longest(begun, begun[1:])
+        if after is None or after.effective_from > first_day
+    ]
 
 
 def _check_within_a_period(

@@ -14,9 +14,10 @@ from lambdas.billing.cliffs import cliff_of
 from lambdas.billing.commitments import carried_on
 from lambdas.billing.errors import TooManyLines
 from lambdas.billing.line_documents import line_document
+from lambdas.billing.lines import INCLUDED
 from lambdas.billing.money import apportion, format_amount, format_minor, minor_digits, parse_amount, tax_on
 from lambdas.billing.rate_cards import Rate
-from lambdas.billing.rating import Totals
+from lambdas.billing.rating import LineTotal, Totals
 from lambdas.billing.steps import Settlement, settle
 
 RULES_VERSION = "1"
@@ -53,10 +54,8 @@ def draft_document(draft: Draft, totals: Totals) -> dict[str, Any]:
     lines = settlement.lines
     splitting = [stretch.contract.split_by for stretch in agreement.all if stretch.contract.split_by is not None]
     if splitting and len(lines) > MAX_LINES:
-        remedy = (
-            f"at most {MAX_LINES} where lines are split; {splitting[-1]} makes too many. Resume the run: it leaves "
-        )
-        raise TooManyLines("lines", len(lines), f"{remedy}lines unsplit")
+        most = f"at most {MAX_LINES} where lines are split; {splitting[-1]} makes too many"
+        raise TooManyLines("lines", len(lines), f"{most}. Resume the run: it leaves lines unsplit")
     currency = contract.currency
     digits = minor_digits(currency)
     net = apportion([line.amount for line in lines], digits)
@@ -150,30 +149,25 @@ def _positions(totals: Totals) -> dict[str, int | str]:
     money: set[str] = set()
     for total in totals.lines.values():
         charge = total.price.charge
-        if not charge.positional:
-            continue
-        if charge.pool is None:
-            counted[charge.id] = counted.get(charge.id, 0) + total.quantity
-        elif charge.pool.amount is None:
-            name = f"pool:{charge.pool.id}"
-            counted[name] = counted.get(name, 0) + total.quantity
-        else:
-            name = f"pool:{charge.pool.id}"
-            money.add(name)
-            counted[name] = counted.get(name, 0) + total.quantity * total.price.value
+        if charge.positional:
+            counted[charge.position] = counted.get(charge.position, 0) + _moved(total)
+            if charge.shares_money:
+                money.add(charge.position)
     return {name: format_amount(value) if name in money else value for name, value in counted.items()}
+
+
+def _moved(total: LineTotal) -> int:
+    """What a line's usage moved its position by: units, or their value where included usage is money."""
+    return total.quantity * total.price.value if total.price.charge.shares_money else total.quantity
 
 
 def _included(totals: Totals, agreement: Agreement) -> list[dict[str, Any]]:
     """Every included quantity or amount of the period, what of it was used, and the day it is whole again."""
     used: dict[str, int] = {}
     for total in totals.lines.values():
-        price = total.price
-        if price.tier == "included":
-            pool = price.charge.pool
-            name = price.charge.id if pool is None else f"pool:{pool.id}"
-            units = total.quantity if pool is None or pool.amount is None else total.quantity * price.value
-            used[name] = used.get(name, 0) + units
+        if total.price.tier == INCLUDED:
+            name = total.price.charge.position
+            used[name] = used.get(name, 0) + _moved(total)
     found: dict[str, dict[str, Any]] = {}
     resets_on = agreement.period.end[:10]
     for stretch in agreement.stretches:
@@ -182,11 +176,11 @@ def _included(totals: Totals, agreement: Agreement) -> list[dict[str, Any]]:
             pool = charge.pool
             if pool is None and not charge.included:
                 continue
-            name = charge.id if pool is None else f"pool:{pool.id}"
+            name = charge.position
             whole = shares.charges[charge.id] if pool is None else shares.pools[pool.id]
             left = max(0, whole - used.get(name, 0))
             entry: dict[str, Any] = {"included": whole, "used": used.get(name, 0), "left": left}
-            if pool is not None and pool.amount is not None:
+            if charge.shares_money:
                 entry = {key: format_amount(value) for key, value in entry.items()}
                 unit = stretch.contract.currency
             else:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from lambdas.billing.agreements import Agreement, compile_agreement
 from lambdas.billing.canonical import canonical_json, sha256_hex
 from lambdas.billing.commitments import term_start
+from lambdas.billing.contracts import in_force
 from lambdas.billing.documents import Contract, read_contract
 from lambdas.billing.errors import AccountParked, BillingError, DocumentRefused, InvariantBroken
 from lambdas.billing.explain import explain_charges
@@ -29,7 +28,7 @@ from lambdas.billing.periods import account_period, month_of, periods_after
 from lambdas.billing.plans import read_plan
 from lambdas.billing.pricing import read_cards
 from lambdas.billing.rating import Positions, Totals, measure_event, rate_event
-from lambdas.billing.times import Period, day_start, month_period
+from lambdas.billing.times import Period, day_before, day_start, month_period
 
 OFFLINE = "offline"
 _REASONS = 5
@@ -118,27 +117,27 @@ def agreement_of(month: str, documents: Documents) -> Agreement:
     Plans and cards that no contract version names are refused: they would be left out silently; so is a plan that is
     named and not given. Raises DocumentRefused and what `compile_agreement` raises.
     """
-    contracts = [read_contract(document) for document in documents.contracts]
+    contracts = sorted(map(read_contract, documents.contracts), key=lambda contract: contract.version)
     versions = {f"{version.card}@{version.version}": version for version in read_cards(documents.rates)}
     _check_named("plan", documents.plans, [_plan_of(contract) for contract in contracts])
     _check_named("rate card", {version.card for version in versions.values()}, _cards_of(contracts))
     period = account_period(month_period(month).name, contracts[0].anchor_day)
-    first_day, last_day = period.start[:10], _day_before(period.end)
-    following = _in_force(contracts, first_day, period.end[:10])
+    first_day, last_day = period.start[:10], day_before(period.end)
+    following = in_force(contracts, first_day, period.end[:10])
     for name in map(_plan_of, following):
         if name not in documents.plans:
             raise DocumentRefused("plan", name, f"the contract names it; given: {', '.join(documents.plans)}")
         if read_plan(documents.plans[name]).in_advance:
             last_day = period.end[:10]
-    in_force = _in_force(contracts, first_day, last_day)
-    if not in_force:
+    agreed = in_force(contracts, first_day, last_day)
+    if not agreed:
         remedy = f"no contract version is in force in {month}, from {first_day} until {period.end[:10]}"
         raise DocumentRefused("effective_from", contracts[0].effective_from, remedy)
-    agreed, cards = {contract.version for contract in in_force}, _cards_of(in_force)
+    numbers, cards = {contract.version for contract in agreed}, _cards_of(agreed)
     return compile_agreement(
         month,
-        [document for document in documents.contracts if document["version"] in agreed],
-        {name: documents.plans[name] for name in sorted({_plan_of(contract) for contract in in_force})},
+        [document for document in documents.contracts if document["version"] in numbers],
+        {name: documents.plans[name] for name in sorted({_plan_of(contract) for contract in agreed})},
         {
             name: documents.rates[name]
             for name, version in versions.items()
@@ -295,21 +294,6 @@ def _check_named(what: str, given: Iterable[str], named: Sequence[str]) -> None:
             raise DocumentRefused(
                 what, name, f"the contract names {', '.join(named)}; leave this out or correct its name"
             )
-
-
-def _in_force(contracts: Sequence[Contract], first_day: str, last_day: str) -> list[Contract]:
-    """Contract versions in force on one of these days."""
-    ordered = sorted(contracts, key=lambda contract: contract.version)
-    begun = [contract for contract in ordered if contract.effective_from <= last_day]
-    return [
-        contract
-        for contract, after in zip_longest(begun, begun[1:])
-        if after is None or after.effective_from > first_day
-    ]
-
-
-def _day_before(end: str) -> str:
-    return (date.fromisoformat(end[:10]) - timedelta(days=1)).isoformat()
 
 
 def _check_advance(entry: Any, at: str, agreement: Agreement) -> None:

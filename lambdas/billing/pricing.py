@@ -29,9 +29,6 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ONE_PRICE = ("per_unit", "package", "pass_through")
 _BY_POSITION = ("per_unit", "graduated")
 
-Cards = Mapping[str, list[RateCardVersion]]
-"""Versions of rate cards by the card's name."""
-
 
 class Shares(NamedTuple):
     """What is included over a period, after proration (K11): units by charge id; units or money by pool id. Where a
@@ -240,7 +237,7 @@ class Pricing:
         value = rate.tiers[0].unit_price
         weight = charge.weights.get(asked.name, 1)
         if not charge.positional:
-            return ClassPrice(charge, rate, line(None, rate.tiers[0]), (), weight, 0, None, charge.id, (), ())
+            return ClassPrice(charge, rate, line(None, rate.tiers[0]), (), weight, 0, None, charge.position, (), ())
         numbered = [line(str(n), tier) for n, tier in enumerate(rate.tiers, start=1)]
         bounds = tuple(tier.up_to for tier in rate.tiers if tier.up_to is not None)
         lines = (line(INCLUDED, Tier(None, "0", 0, 0)), *numbered)
@@ -248,12 +245,12 @@ class Pricing:
         if pool is None:
             included = self.shares.charges.get(charge.id, charge.included)
             edges = (included, *(included + bound for bound in bounds)) if charge.kind in _BY_POSITION else ()
-            return ClassPrice(charge, rate, None, lines, weight, included, None, charge.id, bounds, edges)
+            return ClassPrice(charge, rate, None, lines, weight, included, None, charge.position, bounds, edges)
         whole = pool.quantity if pool.amount is None else pool.amount
         limit = self.shares.pools.get(pool.id, whole or 0)
         if pool.amount is None:
-            return ClassPrice(charge, rate, None, lines, weight, limit, None, f"pool:{pool.id}", (), (limit,))
-        return ClassPrice(charge, rate, None, lines, weight, 0, limit, f"pool:{pool.id}", (), ())
+            return ClassPrice(charge, rate, None, lines, weight, limit, None, charge.position, (), (limit,))
+        return ClassPrice(charge, rate, None, lines, weight, 0, limit, charge.position, (), ())
 
     def _passed_through(self, markup: str, cost: DatedRate) -> PassThrough | Unpriced:
         """Cost times markup, in the contract's currency at the exchange rate fixed for the period (R13)."""

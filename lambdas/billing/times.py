@@ -105,3 +105,8 @@ def month_after(time: str) -> str:
     """Name of the calendar month after the one that holds `time`, a canonical time or a month's name."""
     year, month = int(time[:4]), int(time[5:7])
     return month_period(f"{year + month // 12:04d}-{month % 12 + 1:02d}").name
+
+
+def day_before(time: str) -> str:
+    """The UTC day before the one that holds `time`, `YYYY-MM-DD`."""
+    return (date.fromisoformat(time[:10]) - timedelta(days=1)).isoformat()

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
-from itertools import groupby, zip_longest
+from itertools import groupby
 from typing import Any
 
+from lambdas.billing.contracts import in_force
 from lambdas.billing.documents import Contract
 from lambdas.billing.errors import InvariantBroken
 from lambdas.billing.periods import account_period
 from lambdas.billing.plans import read_plan
 from lambdas.billing.segments import read_rows
 from lambdas.billing.shards import MAX_SHARD_EVENTS, Span, add_sums, plan_shards
-from lambdas.billing.times import Period
+from lambdas.billing.times import Period, day_before
 from lambdas.handlers import runtime, stores
 from lambdas.handlers.carried import carried_forward
 from lambdas.handlers.entry import task_entry
@@ -95,18 +95,18 @@ def documents_in_force(catalogue: Catalogue, customer: str, month: str, now: str
     period = account_period(month, agreed[0].contract.anchor_day)
     plans = _plans(catalogue, _in_force(agreed, period.start[:10], period.end[:10]))
     ahead = any(read_plan(document).in_advance for document in plans.values())
-    last_day = period.end[:10] if ahead else _day_before(period.end)
-    in_force = _in_force(agreed, period.start[:10], last_day)
-    if not in_force:
+    last_day = period.end[:10] if ahead else day_before(period.end)
+    versions = _in_force(agreed, period.start[:10], last_day)
+    if not versions:
         raise NotFound("contract in force for customer", customer)
-    contracts = [version.contract for version in in_force]
-    plans = _plans(catalogue, in_force)
+    contracts = [version.contract for version in versions]
+    plans = _plans(catalogue, versions)
     pricing = {card for contract in contracts for card in _pricing_cards(contract, plans)}
     watching = {card for contract in contracts for card in contract.cards} - pricing
     return {
         "entity": catalogue.entity(contracts[-1].entity).document,
         "customer_document": catalogue.customer(customer).document,
-        "contracts": [version.document for version in in_force],
+        "contracts": [version.document for version in versions],
         "plans": plans,
         "rates": _published(catalogue, pricing, last_day, now),
         "costs": _published(catalogue, watching, last_day, now),
@@ -133,16 +133,8 @@ def _published(catalogue: Catalogue, cards: Iterable[str], last_day: str, now: s
 
 def _in_force(agreed: Sequence[ContractVersion], first_day: str, last_day: str) -> list[ContractVersion]:
     """The contract versions in force on one of these days."""
-    begun = [version for version in agreed if version.contract.effective_from <= last_day]
-    return [
-        version
-        for version, after in zip_longest(begun, begun[1:])
-        if after is None or after.contract.effective_from > first_day
-    ]
-
-
-def _day_before(end: str) -> str:
-    return (date.fromisoformat(end[:10]) - timedelta(days=1)).isoformat()
+    numbers = {contract.version for contract in in_force([v.contract for v in agreed], first_day, last_day)}
+    return [version for version in agreed if version.contract.version in numbers]
 
 
 def _plans(catalogue: Catalogue, versions: Sequence[ContractVersion]) -> dict[str, Any]:

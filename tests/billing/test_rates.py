@@ -52,6 +52,8 @@ def test_versions_count_in_order_of_their_start_not_of_their_number() -> None:
 def test_a_coming_version_is_published_freely() -> None:
     publish(version(1, "2026-12-01"))
     publish(version(2, "2026-11-11"), version(1, "2026-01-01"))
+    with pytest.raises(RatesOverlap, match="version 1 was in force then"):
+        publish(version(2, "2026-11-10"), version(1, "2026-01-01"))
 
 
 def test_two_versions_cannot_price_one_class_from_one_day() -> None:
